@@ -1,0 +1,88 @@
+"""The question that a match asks of the wires: how much of this fits?
+
+Capacity is data to the market. The gate keeps, per slot, *capacity rows*: a complex state, a complex sensitivity
+of that state to each connection's energy, and a lower and an upper bound on its modulus. What a row measures (a
+voltage, a current) is the gate's business. The matching kernel tests the rows itself; where they do not decide, it
+asks the gate.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Verdict(NamedTuple):
+    """How much of the wanted energy [Wh] is carried, and the limit that binds if not all of it is."""
+
+    admitted: int
+    constraint: str
+
+
+class CapacityRows(msgspec.Struct):
+    """Linear capacity of one slot with R rows and C connections; the kernel updates `state` and `schedule`.
+
+    States and sensitivities are integer-valued float64, so that sums are exact and independent of their order.
+    """
+
+    schedule: NDArray[np.int64]
+    """(C,) accepted change of injection since the baseline [Wh], injection positive."""
+    state: NDArray[np.float64]
+    """(R, 2) real and imaginary part, at the schedule."""
+    sensitivity: NDArray[np.float64]
+    """(C, R, 2) change of the state per Wh injected at the connection."""
+    lower: NDArray[np.float64]
+    """(R,) least modulus, negative where there is none."""
+    upper: NDArray[np.float64]
+    """(R,) largest modulus."""
+    names: list[str]
+    """(R,) what a refusal by this row is called."""
+    decides: bool
+    """True: the rows' answer is final. False: every change of the schedule is put to `Gate.check`."""
+    refresh_after: int
+    """Energy moved [Wh] since the last tangent after which the kernel asks for `Gate.refresh`; 0: never."""
+
+
+class Gate(Protocol):
+    """What the exchange needs to know about the wires. Connections are numbered as in the feeder; -1 is none."""
+
+    def connections(self) -> list[str]:
+        """Names of the connections, in the order of all arrays."""
+
+    def open(self, slot: int, baseline: NDArray[np.int64], reactive: NDArray[np.int64]) -> CapacityRows | None:
+        """Start a slot, or restart it at a new baseline keeping its schedule [Wh, varh]. None: nothing is limited."""
+
+    def check(self, slot: int, inject: int, withdraw: int, wanted: int, lot: int) -> Verdict:
+        """Largest multiple of `lot` up to `wanted` Wh by which the injection at connection `inject` may rise while
+        that at `withdraw` falls. The caller will apply exactly the admitted quantity to the schedule."""
+
+    def refresh(self, slot: int) -> None:
+        """Renew state and sensitivities in place at the present schedule."""
+
+    def close(self, slot: int) -> None:
+        """The slot's gate has closed; its schedule is final and its memory may go."""
+
+
+class OpenGate:
+    """A gate that refuses nothing: every connection exists, no wire is ever full."""
+
+    def __init__(self, connections: list[str]) -> None:
+        self._connections = list(connections)
+
+    def connections(self) -> list[str]:
+        return self._connections
+
+    def open(self, slot: int, baseline: NDArray[np.int64], reactive: NDArray[np.int64]) -> CapacityRows | None:
+        return None
+
+    def check(self, slot: int, inject: int, withdraw: int, wanted: int, lot: int) -> Verdict:
+        return Verdict(wanted, "")
+
+    def refresh(self, slot: int) -> None:
+        pass
+
+    def close(self, slot: int) -> None:
+        pass

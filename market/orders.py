@@ -1,0 +1,139 @@
+"""What may be said to the exchange: the commands, frozen."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Side = Literal["buy", "sell"]
+TimeInForce = Literal["gtc", "ioc"]
+GateMode = Literal["off", "linear", "ac"]
+
+
+class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_defaults=True):
+    """Base of commands and events: frozen, tagged by kind, fields at their default left out."""
+
+
+class MarketSettings(msgspec.Struct, frozen=True):
+    """The rules of one market, fixed for the life of its ledger. Prices in milli-currency/MWh, ratios in ppm."""
+
+    name: str
+    currency: str
+    slot_seconds: int
+    opens_before_seconds: int
+    gate_before_seconds: int
+    tick: int
+    price_floor: int
+    price_cap: int
+    lot: int
+    """Quantities are multiples of this many Wh; a match trimmed below one lot is refused."""
+    max_orders: int
+    """Most orders that may rest in one slot."""
+    gate: GateMode
+    voltage_min_ppm: int
+    voltage_max_ppm: int
+    loading_max_ppm: int
+    utility: str
+    """The participant who serves what was not traded, at `retail` and `feed_in`."""
+    retail: int
+    feed_in: int
+    grid_fee: int
+    """Paid by the buyer of each locally traded Wh to the account of the wires."""
+
+
+class CreateMarket(Message, frozen=True, tag="create_market"):
+    """The first command of a ledger: rules and network, all that an auditor needs to start."""
+
+    settings: MarketSettings
+    feeder: str
+    """The feeder in its native JSON format, as text."""
+
+
+class Register(Message, frozen=True, tag="register"):
+    """A participant joins at a connection of the feeder."""
+
+    participant: str
+    connection: str
+
+
+class AdvanceClock(Message, frozen=True, tag="advance_clock"):
+    """The only clock: ISO 8601 UTC. Opens products, closes gates, expires what rests in closed books."""
+
+    now: str
+
+
+class UpdateGrid(Message, frozen=True, tag="update_grid"):
+    """The operator's baseline of one slot: energy that flows anyway, per connection of the feeder.
+
+    Injection into the grid is positive [Wh, varh in the slot]. Firm orders re-label this energy, up to its amount.
+    """
+
+    slot: int
+    baseline: list[int]
+    reactive: list[int] = []
+
+
+class Submit(Message, frozen=True, tag="submit"):
+    """A limit order for one slot. Its number is the sequence number of this command."""
+
+    participant: str
+    slot: int
+    side: Side
+    price: int
+    quantity: int
+    time_in_force: TimeInForce = "gtc"
+    flexible: bool = False
+    """True: the schedule changes if this trades, so the gate must check it. False: it re-labels baseline energy,
+    as far as the baseline of the connection reaches; what exceeds it counts as flexible."""
+    source: str = ""
+    """Origin of the energy offered by an ask: solar, wind, hydro, biomass, storage, grid."""
+    client_order_id: str = ""
+
+
+class Amend(Message, frozen=True, tag="amend"):
+    """New price or new total quantity of a resting order. Only a smaller quantity keeps its priority."""
+
+    participant: str
+    order: int
+    price: int | None = None
+    quantity: int | None = None
+
+
+class Cancel(Message, frozen=True, tag="cancel"):
+    participant: str
+    order: int
+
+
+class MassCancel(Message, frozen=True, tag="mass_cancel"):
+    """Cancel all resting orders of a participant, in one slot or in all."""
+
+    participant: str
+    slot: int | None = None
+
+
+class RecordMeter(Message, frozen=True, tag="record_meter"):
+    """Metered energy of one slot per participant: injection positive [Wh]."""
+
+    slot: int
+    readings: dict[str, int]
+
+
+class Settle(Message, frozen=True, tag="settle"):
+    """Settle the metered slot: what was metered beyond the contracts is bought from or sold to the utility."""
+
+    slot: int
+
+
+Command = (
+    CreateMarket
+    | Register
+    | AdvanceClock
+    | UpdateGrid
+    | Submit
+    | Amend
+    | Cancel
+    | MassCancel
+    | RecordMeter
+    | Settle
+)
