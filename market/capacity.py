@@ -31,9 +31,9 @@ class CapacityRows(msgspec.Struct):
     schedule: NDArray[np.int64]
     """(C,) accepted change of injection since the baseline [Wh], injection positive."""
     state: NDArray[np.float64]
-    """(R, 2) real and imaginary part, at the schedule."""
+    """(2, R) real parts, imaginary parts, at the schedule."""
     sensitivity: NDArray[np.float64]
-    """(C, R, 2) change of the state per Wh injected at the connection."""
+    """(C, 2, R) change of the state per Wh injected at the connection."""
     lower: NDArray[np.float64]
     """(R,) least modulus, negative where there is none."""
     upper: NDArray[np.float64]
