@@ -1,0 +1,88 @@
+"""Canonical bytes of the journal: one JSON text per entry, the same bytes on every machine.
+
+The text is RFC 8785 restricted to ASCII keys and integers within +-(2**53 - 1), so that no parser of any language
+can read two meanings into it. Fields at their default are left out; a body that spells them is not canonical.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from market.events import Entry
+from market.orders import Settle, UpdateGrid
+from market.units import MAX_EXACT
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoder = msgspec.json.Decoder(Entry)
+# A number of 16 digits may be too large; texts may look like one, so a hit is looked into.
+_LONG_NUMBER = re.compile(rb":-?[0-9]{16}")
+_WITH_LISTS = (UpdateGrid, Settle)
+
+
+class JournalError(ValueError):
+    """An entry that has no canonical bytes, or bytes that are no canonical entry. `seq` is None where unknown."""
+
+    def __init__(self, reason: str, seq: int | None = None) -> None:
+        super().__init__(reason if seq is None else f"entry {seq}: {reason}")
+        self.reason = reason
+        self.seq = seq
+
+
+def encode(entry: Entry) -> bytes:
+    """Canonical bytes ``{"command":{...},"events":[...],"seq":n}`` of one entry.
+
+    Raises JournalError if a number is no integer within +-(2**53 - 1), a key is not ASCII, a text is not Unicode or a
+    field has the wrong type.
+    """
+    try:
+        body = _canonical(entry)
+        _decoder.decode(body)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise JournalError(f"has no canonical form: {error}", entry.seq) from error
+    return body
+
+
+def decode(body: bytes) -> Entry:
+    """The entry of canonical bytes. Raises JournalError, whatever the bytes are."""
+    if not isinstance(body, bytes):
+        raise JournalError(f"the body must be bytes, got {type(body).__name__}")
+    try:
+        entry = _decoder.decode(body)
+        canonical = _canonical(entry)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise JournalError(f"not an entry of the journal: {error}") from error
+    if canonical != body:
+        raise JournalError("not in canonical form: unknown, repeated, unsorted or default fields, or spaces", entry.seq)
+    return entry
+
+
+def leaf(body: bytes) -> bytes:
+    """Hash of one entry as a leaf of the log's Merkle tree: SHA-256(0x00 || body), RFC 6962 section 2.1."""
+    return sha256(b"\0" + body).digest()
+
+
+def _canonical(entry: Entry) -> bytes:
+    """The bytes, its numbers and keys checked but not its types. Raises TypeError, ValueError or OverflowError."""
+    body = _encoder.encode(entry)
+    if _LONG_NUMBER.search(body) is not None or not body.isascii() or isinstance(entry.command, _WITH_LISTS):
+        _check(msgspec.to_builtins(entry))
+    return body
+
+
+def _check(value: Any) -> None:
+    """Raises ValueError unless every number is exact everywhere and every key is ASCII."""
+    if isinstance(value, int):
+        if not -MAX_EXACT <= value <= MAX_EXACT:
+            raise ValueError(f"{value} is not within +-(2**53 - 1)")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not key.isascii():
+                raise ValueError(f"key {key!r} is not ASCII")
+            _check(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check(item)

@@ -1,0 +1,108 @@
+"""Double entry: what every trade and every settlement moves, as a pure function of the journal.
+
+A balance is *received less given*, of every asset. Sum over all accounts: zero, after every entry.
+
+| event   | asset         | account                | amount                                |
+|---------|---------------|------------------------|---------------------------------------|
+| traded  | currency      | buyer, seller          | -price x quantity, +price x quantity  |
+| traded  | WH            | seller, buyer          | -quantity, +quantity                  |
+| traded  | GO:<source>   | seller, buyer          | -quantity, +quantity, if it has one   |
+| traded  | currency      | buyer, wires           | -fee x quantity, +fee x quantity; not if one is the utility |
+| settled | WH            | participant, utility   | -imbalance, +imbalance                |
+| settled | currency      | participant, utility   | +value, -value; imbalance x feed_in if positive, else x retail |
+
+Imbalance = metered - contracted, injection positive, and contracted = sold - bought. So the WH balance that one slot
+leaves on a participant is -contracted before and exactly -metered after its settlement.
+Currency is counted in nano-currency, WH and GO in watt-hours. Amounts of zero are not posted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from market.events import Entry, Rejected, Settled, Traded
+from market.orders import CreateMarket, MarketSettings
+from market.settlement import imbalance_money
+from market.units import cost
+
+WIRES = "wires"
+"""Account of the network operator, who receives the grid fees. No participant may bear its name."""
+ENERGY = "WH"
+LARGEST = 2**63 - 1
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read, written or balanced; the message names what, and what to do."""
+
+
+class Posting(NamedTuple):
+    """One side of a movement: `amount` received, negative where given."""
+
+    account: str
+    asset: str
+    amount: int
+
+
+def market_settings(entry: Entry) -> MarketSettings | None:
+    """The rules of the market if this entry created it, else None."""
+    if isinstance(entry.command, CreateMarket) and not any(isinstance(event, Rejected) for event in entry.events):
+        return entry.command.settings
+    return None
+
+
+def postings(entry: Entry, settings: MarketSettings) -> list[Posting]:
+    """What the entry moves, in the order of its events. Raises LedgerError unless it sums to zero in every asset."""
+    moved: list[Posting] = []
+    for event in entry.events:
+        if isinstance(event, Traded):
+            _trade(moved, event, settings)
+        elif isinstance(event, Settled):
+            _settle(moved, event, settings)
+    if moved:
+        require_zero_sums(entry.seq, moved)
+    return moved
+
+
+def require_zero_sums(seq: int, moved: Iterable[Posting]) -> None:
+    """Raises LedgerError if the postings of entry `seq` do not sum to zero in an asset, or one is out of range."""
+    sums: dict[str, int] = {}
+    for account, asset, amount in moved:
+        if not -LARGEST <= amount <= LARGEST:
+            raise LedgerError(f"entry {seq}: {amount} {asset} of {account!r} does not fit into 64 bits")
+        sums[asset] = sums.get(asset, 0) + amount
+    for asset, total in sums.items():
+        if total:
+            raise LedgerError(f"entry {seq}: its postings in {asset} sum to {total}, not to zero")
+
+
+def fold(moved: Iterable[Posting], balances: dict[tuple[str, str], int] | None = None) -> dict[tuple[str, str], int]:
+    """Balance per (account, asset) after the postings, added in place to `balances` if given."""
+    result: dict[tuple[str, str], int] = {} if balances is None else balances
+    for account, asset, amount in moved:
+        key = (account, asset)
+        result[key] = result.get(key, 0) + amount
+    return result
+
+
+def _move(moved: list[Posting], giver: str, receiver: str, asset: str, amount: int) -> None:
+    if amount:
+        moved.append(Posting(giver, asset, -amount))
+        moved.append(Posting(receiver, asset, amount))
+
+
+def _trade(moved: list[Posting], trade: Traded, settings: MarketSettings) -> None:
+    buyer, seller, quantity = trade.buyer, trade.seller, trade.quantity
+    _move(moved, buyer, seller, settings.currency, cost(trade.price, quantity))
+    _move(moved, seller, buyer, ENERGY, quantity)
+    if trade.source:
+        _move(moved, seller, buyer, f"GO:{trade.source}", quantity)
+    if settings.utility not in (buyer, seller):
+        _move(moved, buyer, WIRES, settings.currency, cost(settings.grid_fee, quantity))
+
+
+def _settle(moved: list[Posting], settled: Settled, settings: MarketSettings) -> None:
+    utility = settings.utility
+    for participant, _, _, imbalance in settled.lines:
+        _move(moved, participant, utility, ENERGY, imbalance)
+        _move(moved, utility, participant, settings.currency, imbalance_money(imbalance, settings))
