@@ -1,0 +1,151 @@
+"""What a strategy reads and writes: frozen columns, the same in a simulation and over the wire.
+
+Prices are whole milli-currency/MWh, quantities whole Wh. A row of `Traders` is one *want*: something that one
+participant would still buy or sell in one slot. A strategy serves all participants that chose it at once; a client
+that trades for itself alone passes arrays of one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_PRICE = int(np.iinfo(np.int64).min)
+"""Stands where a price could: an empty side of a book, no trade yet, no live order."""
+
+BUY = 0
+SELL = 1
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Traders:
+    """The wants of the participants that use one strategy; K rows, read-only."""
+
+    keys: int
+    """How many different keys there can be."""
+    key: Ints
+    """(K,) in [0, keys): one participant's want of one kind has the same key in every slot and call."""
+    slot: Ints
+    """(K,) index into the columns of `Market`."""
+    sell: Bools
+    """(K,) True: an ask, False: a bid."""
+    limit: Ints
+    """(K,) private value of a buyer, private cost of a seller."""
+    quantity: Ints
+    """(K,) what is left to trade, > 0."""
+    live: Ints
+    """(K,) price of the resting order, NO_PRICE if there is none."""
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Shouts:
+    """What was said in public since the last call, in the order in which it happened; H rows."""
+
+    slot: Ints
+    """(H,) index into the columns of `Market`."""
+    sell: Bools
+    """(H,) side of the arriving order."""
+    price: Ints
+    """(H,) price of the trade if accepted, else the price asked or bid."""
+    accepted: Bools
+    """(H,) True: it traded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """The public view of one market; S open slots, read-only."""
+
+    number: Ints
+    """(S,) delivery slots, rising."""
+    bid: Ints
+    """(S,) best bid or NO_PRICE."""
+    ask: Ints
+    """(S,) best ask or NO_PRICE."""
+    last: Ints
+    """(S,) price of the last trade or NO_PRICE."""
+    seconds_to_gate: NDArray[np.float64]
+    """(S,) until orders are refused."""
+    rounds_done: Ints
+    """(S,) calls since the slot opened, this one not counted."""
+    rounds_left: Ints
+    """(S,) calls until the gate, this one included; 0 where nobody can know."""
+    shouts: Shouts
+    floor: int
+    """Least price allowed."""
+    cap: int
+    """Largest price allowed."""
+    tick: int
+    """Prices are multiples of this."""
+    retail: int
+    """The utility's standing ask in every slot."""
+    feed_in: int
+    """The utility's standing bid in every slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a strategy wants to say; M rows. Wants without a row are left as they are."""
+
+    index: Ints
+    """(M,) row of `Traders`, at most once each."""
+    price: Ints
+    """(M,) a multiple of the tick within the market's range."""
+    quantity: Ints
+    """(M,) at most what is left; 0 withdraws the live order."""
+    immediate: bool = False
+    """True: trade now what is possible and let nothing rest (IOC)."""
+
+
+def tick_down(price: Ints, tick: int) -> Ints:
+    """Largest multiple of `tick` that is at most `price`, element by element."""
+    return price // tick * tick
+
+
+def tick_up(price: Ints, tick: int) -> Ints:
+    """Least multiple of `tick` that is at least `price`, element by element."""
+    return -(-price // tick) * tick
+
+
+def tick_limits(traders: Traders, market: Market) -> tuple[Ints, Bools]:
+    """Each want's limit on the tick grid and in the market's range, never beyond the limit, and whether one exists.
+
+    A bid of 10.004 ct at a tick of 0.01 ct may go up to 10.00, an ask down to 10.01. No price exists for a buyer
+    whose value is below the market's floor, nor for a seller whose cost is above the cap.
+    """
+    low, high = price_grid(market)
+    ask = np.maximum(tick_up(traders.limit, market.tick), low)
+    bid = np.minimum(tick_down(traders.limit, market.tick), high)
+    exists = np.where(traders.sell, ask <= high, bid >= low)
+    return np.where(traders.sell, ask, bid), exists
+
+
+def price_grid(market: Market) -> tuple[int, int]:
+    """Least and largest price that is both in the market's range and a multiple of the tick."""
+    return -(-market.floor // market.tick) * market.tick, market.cap // market.tick * market.tick
+
+
+def round_to_trade(price: NDArray[np.float64], limits: Ints, traders: Traders, market: Market) -> Ints:
+    """Wished prices on the tick grid, rounded towards the trade: bids up, asks down, but never past `limits`.
+
+    `limits` come from `tick_limits`; shapes are (K,). Prices outside the market's range move to its end.
+    """
+    low, high = price_grid(market)
+    steps = price / market.tick
+    ticks = np.where(traders.sell, np.floor(steps), np.ceil(steps))
+    whole = np.clip(ticks * market.tick, low, high).astype(np.int64)
+    kept: Ints = np.where(traders.sell, np.maximum(whole, limits), np.minimum(whole, limits))
+    return kept
+
+
+def quote_all(traders: Traders, price: Ints, exists: Bools, *, immediate: bool = False) -> Orders:
+    """Orders for the whole quantity left of every want for which a price exists."""
+    index = np.flatnonzero(exists)
+    return Orders(index, price[index], traders.quantity[index], immediate)

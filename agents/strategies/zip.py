@@ -1,0 +1,221 @@
+"""Zero intelligence plus (ZIP): a profit margin that learns from what others shout.
+
+Cliff and Bruten, "Minimal-intelligence agents for bargaining behaviors in market-based environments", HP Labs
+HPL-97-91, 1997. A trader with limit L asks or bids p = L (1 + m). After every shout at price q it may have to move:
+
+- the shout traded: sellers with p <= q raise their margin, buyers with p >= q too; if it was a bid, sellers still
+  in the market with p >= q lower theirs, if it was an ask, buyers still in the market with p <= q lower theirs;
+- it did not: after an ask, sellers still in the market with p >= q lower their margin (they were undercut); after
+  a bid, buyers still in the market with p <= q lower theirs (they were outbid).
+
+The move is Widrow-Hoff with momentum: target t = R q + A, step d = b (t - p), G <- g G + (1 - g) d, p <- p + G, and
+p never passes L. R and A are drawn anew for every move, upwards (R in [1, 1.05], A >= 0) or downwards (R in
+[0.95, 1], A <= 0).
+
+Three choices that the paper leaves open:
+
+- **Margins are kept per participant, kind of want and slot.** Each slot is a book of its own, with its own supply:
+  night teaches nothing about noon. But neighbouring slots resemble each other, and a slot gives a trader few rounds
+  to learn in, so a slot that opens starts with the margins of the slot before it, momentum at rest. The very first
+  slot starts with margins drawn from U(0.05, 0.35).
+- **The price is the state, not the margin,** which is the same for positive limits. Where a slot inherits a margin,
+  it is relative to max(|L|, 1 ct/kWh), so that limits of zero and below, which exist here, have margins as well.
+- **A reaches `target_ticks` ticks,** by default 5: the paper's 0.05 in a market quoted to 0.01.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from agents.strategies.columns import (
+    Bools,
+    Ints,
+    Market,
+    Orders,
+    Shouts,
+    Traders,
+    price_grid,
+    quote_all,
+    round_to_trade,
+    tick_limits,
+)
+from market.units import PRICE_PER_CT_KWH
+
+Floats = NDArray[np.float64]
+
+
+def _rising(interval: tuple[float, float]) -> tuple[float, float]:
+    if not 0.0 <= interval[0] <= interval[1] <= 1.0:
+        raise ValueError("must be [low, high] with 0 <= low <= high <= 1")
+    return interval
+
+
+Interval = Annotated[tuple[float, float], AfterValidator(_rising)]
+
+
+class Zip:
+    """Adaptive margins; every participant draws its own learning rate, momentum and first margin."""
+
+    class Parameters(BaseModel):
+        """Intervals and bounds of all that is drawn."""
+
+        model_config = ConfigDict(extra="forbid", frozen=True)
+
+        learning_rate: Interval = (0.1, 0.5)
+        """b of each trader, drawn once from this interval."""
+        momentum: Interval = (0.0, 0.1)
+        """g of each trader."""
+        margin: Interval = (0.05, 0.35)
+        """First margin of each trader, relative to its limit."""
+        target_ratio: float = Field(default=0.05, ge=0.0, le=1.0)
+        """How far R may lie from 1."""
+        target_ticks: float = Field(default=5.0, ge=0.0)
+        """How far A may lie from 0, in ticks."""
+
+    keeps_limit = True
+
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        self._parameters = parameters or Zip.Parameters()
+        self._slots: dict[int, _Slot] = {}
+        self._rate: Floats = np.empty(0)
+        self._momentum: Floats = np.empty(0)
+        self._margin: Floats = np.empty(0)
+
+    def quote(self, traders: Traders, market: Market, rng: np.random.Generator) -> Orders:
+        if len(self._rate) != traders.keys:
+            self._draw_traders(traders.keys, rng)
+        limits, exists = tick_limits(traders, market)
+        wish = np.empty(len(traders))
+        column_of = market.number[traders.slot]
+        for column, number in enumerate(market.number.tolist()):
+            rows = np.flatnonzero(column_of == number)
+            state = self._slot(number)
+            state.meet(traders.key[rows], traders.sell[rows], traders.limit[rows])
+            self._hear(state, column, market, rng)
+            wish[rows] = state.price[traders.key[rows]]
+        self._forget(int(market.number[0]) if len(market.number) else 0)
+        return quote_all(traders, round_to_trade(wish, limits, traders, market), exists)
+
+    def _draw_traders(self, keys: int, rng: np.random.Generator) -> None:
+        chosen = self._parameters
+        self._rate = rng.uniform(*chosen.learning_rate, keys)
+        self._momentum = rng.uniform(*chosen.momentum, keys)
+        self._margin = rng.uniform(*chosen.margin, keys)
+        self._slots = {}
+
+    def _slot(self, number: int) -> _Slot:
+        state = self._slots.get(number)
+        if state is None:
+            before = max((known for known in self._slots if known < number), default=None)
+            margin = self._margin if before is None else self._slots[before].margins()
+            state = self._slots[number] = _Slot.opened(margin)
+        return state
+
+    def _forget(self, first_open: int) -> None:
+        """Drop closed slots, but keep the latest one: the next slot to open may inherit from it."""
+        for number in sorted(self._slots)[:-1]:
+            if number < first_open:
+                del self._slots[number]
+
+    def _hear(self, state: _Slot, column: int, market: Market, rng: np.random.Generator) -> None:
+        shouts: Shouts = market.shouts
+        here = np.flatnonzero(shouts.slot == column)
+        keys = np.flatnonzero(state.known)
+        if not len(here) or not len(keys):
+            return
+        low, high = price_grid(market)
+        # One pair of draws per shout and trader, used or not: nobody's luck depends on another's private limit.
+        draws = rng.random((len(here), len(keys), 2))
+        draws[:, :, 0] *= self._parameters.target_ratio
+        draws[:, :, 1] *= self._parameters.target_ticks * market.tick
+        _learn(
+            shouts.sell[here], shouts.price[here], shouts.accepted[here], draws, keys,
+            state.sell, state.active, state.limit, self._rate, self._momentum, float(low), float(high),
+            state.price, state.step,
+        )  # fmt: skip
+
+
+@dataclass
+class _Slot:
+    """What all traders know about one slot; arrays over keys."""
+
+    margin: Floats
+    """At opening, relative."""
+    known: Bools
+    active: Bools
+    sell: Bools
+    limit: Floats
+    price: Floats
+    step: Floats
+    """G, the last step with momentum."""
+
+    @classmethod
+    def opened(cls, margin: Floats) -> _Slot:
+        keys = len(margin)
+        false = np.zeros(keys, dtype=np.bool_)
+        zero = np.zeros(keys)
+        return cls(margin, false, false.copy(), false.copy(), zero, zero.copy(), zero.copy())
+
+    def meet(self, key: Ints, sell: Bools, limit: Ints) -> None:
+        """Note who is in the market; who is seen for the first time gets a price."""
+        self.active[:] = False
+        self.active[key] = True
+        fresh = ~self.known[key]
+        moved = ~fresh & (self.limit[key] != limit)
+        if fresh.any() or moved.any():
+            kept = np.abs(self.price[key] - self.limit[key]) / _scale(self.limit[key])
+            away = np.where(fresh, self.margin[key], kept) * _scale(limit)
+            price = np.where(sell, limit + away, limit - away)
+            self.price[key] = np.where(fresh | moved, price, self.price[key])
+            self.known[key] = True
+            self.sell[key] = sell
+            self.limit[key] = limit
+
+    def margins(self) -> Floats:
+        """Present relative margins of all keys; those of the opening for wants that never appeared here."""
+        return np.where(self.known, np.abs(self.price - self.limit) / _scale(self.limit), self.margin)
+
+
+def _scale(limit: Floats | Ints) -> Floats:
+    return np.maximum(np.abs(np.asarray(limit, dtype=np.float64)), float(PRICE_PER_CT_KWH))
+
+
+@njit(cache=True)
+def _learn(
+    shout_sell: Bools, shout_price: Ints, accepted: Bools, draws: Floats, keys: Ints,
+    sell: Bools, active: Bools, limit: Floats, rate: Floats, momentum: Floats, low: float, high: float,
+    price: Floats, step: Floats,
+) -> None:  # fmt: skip
+    """Move `price` and `step` (arrays over all keys, in place) of `keys` through all shouts in their order.
+
+    `draws` (H, len(keys), 2): how far R is from 1 and A from 0 for each shout and trader.
+    """
+    for h in range(len(shout_price)):
+        q = float(shout_price[h])
+        by_ask = shout_sell[h]
+        for k in range(len(keys)):
+            i = keys[k]
+            p = price[i]
+            direction = 0.0
+            if sell[i]:
+                if accepted[h] and p <= q:
+                    direction = 1.0
+                elif active[i] and p >= q and by_ask != accepted[h]:
+                    direction = -1.0
+            else:
+                if accepted[h] and p >= q:
+                    direction = -1.0
+                elif active[i] and p <= q and by_ask == accepted[h]:
+                    direction = 1.0
+            if direction == 0.0:
+                continue
+            target = q + direction * (abs(q) * draws[h, k, 0] + draws[h, k, 1])
+            step[i] = momentum[i] * step[i] + (1.0 - momentum[i]) * rate[i] * (target - p)
+            moved = min(max(p + step[i], low), high)
+            price[i] = max(moved, limit[i]) if sell[i] else min(moved, limit[i])
