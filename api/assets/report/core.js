@@ -1,0 +1,120 @@
+"use strict";
+// What all charts share: the data, the colours of the present theme, the axes, and redrawing when the theme changes.
+const report = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+const narrow = () => window.matchMedia("(max-width: 46rem)").matches;
+const charts = [];
+
+// Okabe and Ito 2008; the same colour means the same thing in every chart.
+const COLOURS = {
+  solar: "#E69F00", wind: "#56B4E9", hydro: "#0072B2", biomass: "#009E73", storage: "#CC79A7", grid: "#8A9099",
+  household: "#D55E00", commerce: "#0072B2", agriculture: "#009E73", industry: "#7A5195", ev: "#56B4E9",
+  heat_pump: "#E69F00", battery: "#CC79A7", export: "#8A9099", losses: "#444B54",
+};
+const SPARE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7A5195", "#8A9099"];
+const colourOf = (name, index) => COLOURS[name] || SPARE[index % SPARE.length];
+
+function theme() {
+  const style = getComputedStyle(document.documentElement);
+  const value = (name) => style.getPropertyValue(name).trim();
+  return {
+    paper: value("--paper"), card: value("--card"), ink: value("--ink"), soft: value("--soft"),
+    rule: value("--rule"), accent: value("--accent"), good: value("--good"), bad: value("--bad"), sans: value("--sans"),
+  };
+}
+
+const isDark = () => {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : window.matchMedia("(prefers-color-scheme: dark)").matches;
+};
+
+function axis(title, extra) {
+  const t = theme();
+  return Object.assign({
+    title: { text: title, standoff: 8, font: { size: 13, color: t.soft } }, gridcolor: t.rule, linecolor: t.rule,
+    zerolinecolor: t.soft, tickfont: { color: t.soft, size: 12 }, automargin: true,
+  }, extra || {});
+}
+
+// The axis of delivery slots: local wall-clock text, one tick about every three hours (six on a phone).
+function timeAxis(extra) {
+  const times = report.times;
+  const wanted = narrow() ? 4 : 8;
+  const step = Math.max(1, Math.ceil(times.length / wanted / 4) * 4);
+  const ticks = times.map((_, index) => index).filter((index) => index % step === 0);
+  return axis("delivery slot, " + report.zone, Object.assign({
+    tickvals: ticks, ticktext: ticks.map((index) => times[index]), range: [-0.5, times.length - 0.5], zeroline: false,
+  }, extra || {}));
+}
+
+function layout(extra) {
+  const t = theme();
+  return Object.assign({
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: t.sans, color: t.ink, size: 13 },
+    margin: { l: 54, r: 16, t: 12, b: 44 }, hovermode: "x unified", dragmode: false,
+    hoverlabel: { bgcolor: t.card, bordercolor: t.rule, font: { color: t.ink, family: t.sans } },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "normal", font: { size: 12, color: t.ink } },
+  }, extra || {});
+}
+
+const CONFIG = { responsive: true, displaylogo: false, displayModeBar: false };
+
+// `make` returns [traces, layout]; it is called again when the theme or the width class changes.
+function chart(id, make) {
+  const node = byId("chart-" + id);
+  if (!node) return () => {};
+  const draw = () => { const [traces, shape] = make(); return Plotly.react(node, traces, shape, CONFIG); };
+  charts.push(draw);
+  draw();
+  return draw;
+}
+
+const slotsIndex = () => report.times.map((_, index) => index);
+const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+
+function themeButton() {
+  const button = byId("theme");
+  const label = () => {
+    button.textContent = isDark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", isDark() ? "Use light colours" : "Use dark colours");
+  };
+  button.hidden = false;
+  label();
+  button.addEventListener("click", () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    label();
+    charts.forEach((draw) => draw());
+  });
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { label(); charts.forEach((draw) => draw()); });
+  window.matchMedia("(max-width: 46rem)").addEventListener("change", () => charts.forEach((draw) => draw()));
+}
+
+// A native range input with its text, and a play button where there is one. Returns a function giving the position.
+function slider(id, show) {
+  const input = byId(id);
+  const text = byId(id + "-text");
+  const play = byId(id + "-play");
+  const set = () => {
+    const index = Number(input.value);
+    text.textContent = report.times[index];
+    input.setAttribute("aria-valuetext", report.times[index]);
+    show(index);
+  };
+  input.addEventListener("input", set);
+  if (play) {
+    let timer = null;
+    const stop = () => { clearInterval(timer); timer = null; play.textContent = "Play"; };
+    play.addEventListener("click", () => {
+      if (timer) { stop(); return; }
+      play.textContent = "Pause";
+      timer = setInterval(() => {
+        input.value = String((Number(input.value) + 1) % report.times.length);
+        set();
+      }, 160);
+    });
+    input.addEventListener("pointerdown", () => { if (timer) stop(); });
+  }
+  text.textContent = report.times[Number(input.value)];
+  input.setAttribute("aria-valuetext", report.times[Number(input.value)]);
+  return () => Number(input.value);
+}

@@ -1,0 +1,61 @@
+"""The report as one HTML file: template, style, plotly.js from the installed wheel, data and sections put together."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from string import Template
+
+from api import report_sections as sections
+from api.report_html import embedded, text
+from api.report_sections import Data
+
+_SECTIONS = (
+    ("headline", "Figures", sections.headline),
+    ("feeder", "Feeder", sections.feeder),
+    ("price", "Price", sections.price),
+    ("depth", "Book", sections.depth),
+    ("balance", "Energy", sections.balance),
+    ("bills", "Bills", sections.bills),
+    ("refused", "Refused", sections.refused),
+    ("compare", "Grid", sections.compare),
+    ("strategies", "Strategies", sections.strategies),
+    ("provenance", "Provenance", sections.provenance),
+)
+_SCRIPTS = ("core.js", "map.js", "charts.js")
+_ONLY_FOR_PAGE = ("headline", "provenance", "strategies")
+
+
+def page(data: Data) -> str:
+    """The whole page. It fetches nothing: a content security policy in it forbids every request.
+
+    Raises ValueError if `data` holds NaN or infinity.
+    """
+    bodies = [(name, label, make(data)) for name, label, make in _SECTIONS]
+    shown = [(name, label, body) for name, label, body in bodies if body]
+    drawn = {key: value for key, value in data.items() if key not in _ONLY_FOR_PAGE}
+    return Template(_asset("template.html")).substitute(
+        title=text(data["title"]),
+        heading=text(data["heading"]),
+        lede=text(data["lede"]),
+        version=text(data["version"]),
+        css=_asset("report.css"),
+        toc="\n".join(f'<li><a href="#{name}">{text(label)}</a></li>' for name, label, _ in shown),
+        sections="\n".join(body for _, _, body in shown),
+        data=embedded(drawn),
+        plotly=_in_script(plotly_js()),
+        js=_in_script("\n".join(_asset(name) for name in _SCRIPTS)),
+    )
+
+
+def plotly_js() -> str:
+    """The text of plotly.js as the installed plotly wheel ships it."""
+    return files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
+
+
+def _asset(name: str) -> str:
+    return files("api").joinpath("assets", "report", name).read_text(encoding="utf-8")
+
+
+def _in_script(code: str) -> str:
+    """Code that cannot end its script element: only strings in it hold such a sequence, where a backslash is harmless."""
+    return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
