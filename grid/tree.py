@@ -1,0 +1,339 @@
+"""Compiled power flow on a tree: the fixed point, the limits, the largest fitting quantity and the tangent.
+
+All compiled code of the grid is in this one module, because numba's cache does not notice an edited helper in another
+one. Arrays are those of `grid.network.Network` (`tree`, `net`), in tree order and per unit. `load` is conj(s) of every
+position, s being its injection. docs/gate.md derives the formulas.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+TOLERANCE = 1e-12  # last step of the fixed point [pu]; what is left after it is smaller by the rate of contraction
+MAX_STEPS = 200
+SLACK = 1e-9  # of every limit: so much is kept free, and so much a value already outside may move [pu]
+
+# Kinds of limits: rows of `bounds` and of the codes `kind * N + position`.
+LOW, HIGH, NEAR, FAR, KINDS = 0, 1, 2, 3, 4
+NONE, DIVERGED = -1, -2
+
+# Rows of `work` (complex, per slot): state at the baseline, state at `seen`, the search's bracket, scratch.
+BASE, NOW, INNER, OUTER, TRIAL, LOAD, CURRENT, WORK_ROWS = 0, 1, 2, 3, 4, 5, 6, 7
+# Rows of `levels` (float, per slot): baseline energy [Wh], baseline reactive power [pu], limits loosened to `seen`.
+ENERGY, REACTIVE, LOOSE, LEVEL_ROWS = 0, 1, 2, 2 + KINDS
+# What is known of the state at `seen`, the schedule that `work[NOW]` belongs to.
+UNKNOWN, INSIDE, OUTSIDE, NO_STATE = 0, 1, 2, 3
+
+
+@njit(cache=True)
+def solve(tree, net, load, v, current):  # type: ignore[no-untyped-def]  # numba's calling convention
+    """Iterate v <- w + Z conj(s / v) from the given v, in place; returns the steps taken, or -1 if it diverges.
+
+    Each step is one sweep inwards (currents) and one outwards (voltages) through Y = L D L^T.
+    """
+    n = v.shape[0]
+    for step in range(1, MAX_STEPS + 1):
+        for j in range(1, n):
+            here = v[j]
+            if load[j] == 0:
+                current[j] = 0.0
+            else:
+                current[j] = load[j] * here * (1.0 / (here.real * here.real + here.imag * here.imag))
+        for j in range(n - 1, 0, -1):
+            parent = tree[0, j]
+            if parent > 0:
+                current[parent] += net[0, j] * current[j]
+        worst = 0.0
+        for j in range(1, n):
+            new = net[1, j] * current[j] + net[0, j] * v[tree[0, j]]
+            change = new - v[j]
+            square = change.real * change.real + change.imag * change.imag
+            if not square <= worst:  # also when it is NaN
+                worst = square
+            v[j] = new
+        if not worst < 1e4:
+            return -1
+        if worst < TOLERANCE * TOLERANCE:
+            return step
+    return -1
+
+
+@njit(cache=True, inline="always")
+def _flows(net, v, j, parent):  # type: ignore[no-untyped-def]
+    """Currents into the branch of position j: at the parent's end, at its own end."""
+    tap_near, tap_far = net[4, j].real, net[4, j].imag
+    near, far = tap_near * v[parent], tap_far * v[j]
+    series = net[2, j] * (near - far)
+    return tap_near * (series + net[3, j] * near), tap_far * (net[3, j] * far - series)
+
+
+@njit(cache=True, inline="always")
+def _square(z):  # type: ignore[no-untyped-def]
+    return z.real * z.real + z.imag * z.imag
+
+
+@njit(cache=True, inline="always")
+def _values(tree, net, v, j):  # type: ignore[no-untyped-def]
+    """The complex values that are limited at position j: voltage, and current or power at both ends."""
+    parent = tree[0, j]
+    near, far = _flows(net, v, j, parent)
+    if tree[1, j] == 1:
+        near, far = v[parent] * near.conjugate(), v[j] * far.conjugate()
+    return v[j], near, far
+
+
+@njit(cache=True)
+def _inside(tree, net, v, bounds):  # type: ignore[no-untyped-def]
+    """Whether every value is within its bounds, which are squared moduli of shape (KINDS, N)."""
+    for j in range(1, v.shape[0]):
+        voltage, near, far = _values(tree, net, v, j)
+        square = _square(voltage)
+        if square < bounds[LOW, j] or square > bounds[HIGH, j]:
+            return False
+        if _square(near) > bounds[NEAR, j] or _square(far) > bounds[FAR, j]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def _loosen(tree, net, v, bounds, loose):  # type: ignore[no-untyped-def]
+    """Bounds that a value already outside may keep, but not pass; returns whether any value is outside."""
+    outside = False
+    for j in range(1, v.shape[0]):
+        voltage, near, far = _values(tree, net, v, j)
+        square = _square(voltage)
+        loose[LOW, j] = min(bounds[LOW, j], square * (1.0 - 2.0 * SLACK))
+        loose[HIGH, j] = max(bounds[HIGH, j], square * (1.0 + 2.0 * SLACK))
+        loose[NEAR, j] = max(bounds[NEAR, j], _square(near) * (1.0 + 2.0 * SLACK))
+        loose[FAR, j] = max(bounds[FAR, j], _square(far) * (1.0 + 2.0 * SLACK))
+        outside |= square < bounds[LOW, j] or square > bounds[HIGH, j]
+        outside |= _square(near) > bounds[NEAR, j] or _square(far) > bounds[FAR, j]
+    return outside
+
+
+@njit(cache=True)
+def worst(tree, net, v, bounds):  # type: ignore[no-untyped-def]
+    """Code of the limit that is exceeded most in proportion (ties: the first), NONE if all hold."""
+    n = v.shape[0]
+    code, most = NONE, 1.0
+    for j in range(1, n):
+        voltage, near, far = _values(tree, net, v, j)
+        square = _square(voltage)
+        for kind in range(KINDS):
+            bound = bounds[kind, j]
+            if kind == LOW:
+                excess = bound / square
+            elif kind == HIGH:
+                excess = square / bound
+            else:
+                excess = _square(near if kind == NEAR else far) / bound
+            if excess > most:
+                code, most = kind * n + j, excess
+    return code
+
+
+@njit(cache=True)
+def _chord(tree, net, inner, outer, bounds):  # type: ignore[no-untyped-def]
+    """Share of the way from a state inside to one outside at which the first bound is met: |x + t d|^2 = U^2.
+
+    All values are taken as straight lines between the two AC states, which the quadratic ratio test then cuts.
+    """
+    share = 1.0
+    for j in range(1, inner.shape[0]):
+        from_voltage, from_near, from_far = _values(tree, net, inner, j)
+        to_voltage, to_near, to_far = _values(tree, net, outer, j)
+        share = min(share, _leave(from_voltage, to_voltage - from_voltage, bounds[HIGH, j]))
+        share = min(share, _enter(from_voltage, to_voltage - from_voltage, bounds[LOW, j]))
+        share = min(share, _leave(from_near, to_near - from_near, bounds[NEAR, j]))
+        share = min(share, _leave(from_far, to_far - from_far, bounds[FAR, j]))
+    return share
+
+
+@njit(cache=True, inline="always")
+def _leave(x, d, bound):  # type: ignore[no-untyped-def]
+    """Largest t with |x + t d|^2 <= bound, for x inside."""
+    a = _square(d)
+    if a == 0.0 or bound == np.inf:
+        return np.inf
+    b = x.real * d.real + x.imag * d.imag
+    return (np.sqrt(b * b + a * max(bound - _square(x), 0.0)) - b) / a
+
+
+@njit(cache=True, inline="always")
+def _enter(x, d, bound):  # type: ignore[no-untyped-def]
+    """Smallest t > 0 with |x + t d|^2 = bound, for x outside of that circle; inf if it is never met."""
+    a = _square(d)
+    b = x.real * d.real + x.imag * d.imag
+    root = b * b - a * max(_square(x) - bound, 0.0)
+    if b >= 0.0 or root <= 0.0:
+        return np.inf
+    return (-b - np.sqrt(root)) / a
+
+
+@njit(cache=True)
+def _loads(energy, reactive, schedule, connection, scale, load):  # type: ignore[no-untyped-def]
+    """Net energy of every position [Wh] into the real part of `load`; whole numbers, so exact in any order."""
+    for j in range(load.shape[0]):
+        load[j] = complex(energy[j], -reactive[j])
+    for c in range(schedule.shape[0]):
+        load[connection[c]] += schedule[c]
+    for j in range(load.shape[0]):
+        load[j] = complex(load[j].real * scale, load[j].imag)
+
+
+@njit(cache=True)
+def _try(tree, net, levels, work, inject, withdraw, moved, scale, target):  # type: ignore[no-untyped-def]
+    """State with `moved` Wh more at one position and less at the other, into work[target]; False if it diverges.
+
+    It always starts from the baseline's state, so the outcome is a function of baseline, schedule and question alone.
+    """
+    load = work[LOAD]
+    before, after = load[inject], load[withdraw]
+    load[inject] = complex(load[inject].real + moved * scale, load[inject].imag)
+    load[withdraw] = complex(load[withdraw].real - moved * scale, load[withdraw].imag)
+    work[target, :] = work[BASE]
+    steps = solve(tree, net, load, work[target], work[CURRENT])
+    load[inject], load[withdraw] = before, after
+    return steps > 0
+
+
+@njit(cache=True)
+def state_at(tree, net, connection, levels, work, schedule, scale):  # type: ignore[no-untyped-def]
+    """State at baseline and schedule into work[TRIAL], its loads into work[LOAD]; False if it diverges."""
+    _loads(levels[ENERGY], levels[REACTIVE], schedule, connection, scale, work[LOAD])
+    return _try(tree, net, levels, work, 0, 0, 0, scale, TRIAL)
+
+
+@njit(cache=True)
+def _look(tree, net, bounds, levels, work, schedule, seen, scale):  # type: ignore[no-untyped-def]
+    """What is known of the present schedule, in the last entry of `seen`; found once and kept until it changes."""
+    c = schedule.shape[0]
+    known = seen[c] != UNKNOWN
+    for i in range(c):
+        if seen[i] != schedule[i]:
+            known = False
+            seen[i] = schedule[i]
+    if not known:
+        if not _try(tree, net, levels, work, 0, 0, 0, scale, NOW):
+            seen[c] = NO_STATE
+        elif _loosen(tree, net, work[NOW], bounds, levels[LOOSE:]):
+            seen[c] = OUTSIDE
+        else:
+            seen[c] = INSIDE
+    return seen[c]
+
+
+@njit(cache=True)
+def fit(tree, net, bounds, connection, levels, work, schedule, seen, scale, inject, withdraw, lots, lot):  # type: ignore[no-untyped-def]
+    """Most lots, up to `lots`, that may move from position `withdraw` to `inject`, and the code of what limits them.
+
+    `bounds` are squared moduli (KINDS, N); position 0, the source, takes any energy without effect.
+    """
+    _loads(levels[ENERGY], levels[REACTIVE], schedule, connection, scale, work[LOAD])
+    found = _try(tree, net, levels, work, inject, withdraw, lots * lot, scale, OUTER)
+    if found and _inside(tree, net, work[OUTER], bounds):
+        return lots, NONE
+    known = _look(tree, net, bounds, levels, work, schedule, seen, scale)
+    if known == NO_STATE:
+        return 0, DIVERGED
+    if known == OUTSIDE:
+        bounds = levels[LOOSE:]
+        if found and _inside(tree, net, work[OUTER], bounds):
+            return lots, NONE
+    work[INNER, :] = work[NOW]
+    low, high, guesses = 0, lots, 0
+    while high - low > 1:
+        if found and guesses < 5:
+            middle = low + int(_chord(tree, net, work[INNER], work[OUTER], bounds) * (high - low))
+            middle = min(max(middle, low + 1), high - 1)
+        else:
+            middle = (low + high) // 2
+        guesses += 1
+        solved = _try(tree, net, levels, work, inject, withdraw, middle * lot, scale, TRIAL)
+        if solved and _inside(tree, net, work[TRIAL], bounds):
+            low = middle
+            work[INNER, :] = work[TRIAL]
+        else:
+            high = middle
+            found = solved
+            work[OUTER, :] = work[TRIAL]
+    return low, worst(tree, net, work[OUTER], bounds) if found else DIVERGED
+
+
+@njit(cache=True)
+def tangent(tree, net, v, load, connection):  # type: ignore[no-untyped-def]
+    """Change of every voltage per unit of active power injected at each connection: (C, N), exact at the state v.
+
+    Solves Y dv + E conj(dv) = conj(ds / v) with E = conj(s) / conj(v)^2. The pivots are real-linear maps
+    z -> a z + b conj(z), eliminated along the tree like those of Y; `beyond` avoids cancellation (see network).
+    """
+    n = v.shape[0]
+    a = np.zeros(n, np.complex128)
+    b = np.zeros(n, np.complex128)
+    beyond = np.zeros(n, np.complex128)
+    inverse = np.zeros((2, n), np.complex128)
+    link = np.zeros(n, np.complex128)
+    for j in range(n - 1, 0, -1):
+        tap_near, tap_far, y, shunt = net[4, j].real, net[4, j].imag, net[2, j], net[3, j]
+        b[j] += load[j] / (v[j].conjugate() * v[j].conjugate())
+        aside = tap_far * tap_far * shunt + beyond[j]
+        a[j] = tap_far * tap_far * y + aside
+        determinant = _square(a[j]) - _square(b[j])
+        inverse[0, j] = a[j].conjugate() / determinant
+        inverse[1, j] = -b[j] / determinant
+        link[j] = tap_near * tap_far * y
+        parent = tree[0, j]
+        part = (a[j].conjugate() * aside - _square(b[j])) / determinant
+        beyond[parent] += tap_near * tap_near * (shunt + y * part)
+        b[parent] += _square(link[j]) * b[j] / determinant
+    result = np.zeros((connection.shape[0], n), np.complex128)
+    drive = np.zeros(n, np.complex128)
+    for c in range(connection.shape[0]):
+        j = connection[c]
+        if j == 0:
+            continue
+        drive[:] = 0.0
+        drive[j] = 1.0 / v[j].conjugate()
+        while tree[0, j] > 0:
+            drive[tree[0, j]] = link[j] * (inverse[0, j] * drive[j] + inverse[1, j] * drive[j].conjugate())
+            j = tree[0, j]
+        for j in range(1, n):
+            push = drive[j] + link[j] * result[c, tree[0, j]]
+            result[c, j] = inverse[0, j] * push + inverse[1, j] * push.conjugate()
+    return result
+
+
+@njit(cache=True)
+def flows(tree, net, v, near, far):  # type: ignore[no-untyped-def]
+    """Currents into the branch of every position at the parent's end and at its own, into `near` and `far` (N,)."""
+    for j in range(1, v.shape[0]):
+        near[j], far[j] = _flows(net, v, j, tree[0, j])
+
+
+@njit(cache=True)
+def fill_rows(tree, net, v, dv, codes, units, per_wh, state, sensitivity):  # type: ignore[no-untyped-def]
+    """Whole-numbered state (2, R) and sensitivity (C, 2, R) of the rows `codes`, from the tangent `dv` [per pu].
+
+    `units` (R,): what one pu is in the row's unit; `per_wh`: the power of one Wh in the slot [pu].
+    """
+    n = v.shape[0]
+    for r in range(codes.shape[0]):
+        kind, j = codes[r] // n, codes[r] % n
+        parent = tree[0, j]
+        voltage, near, far = _values(tree, net, v, j)
+        value = voltage if kind <= HIGH else (near if kind == NEAR else far)
+        state[0, r] = np.rint(value.real * units[r])
+        state[1, r] = np.rint(value.imag * units[r])
+        end = j if kind == FAR else parent
+        near, far = _flows(net, v, j, parent)
+        current = far if kind == FAR else near
+        for c in range(dv.shape[0]):
+            change = dv[c, j]
+            if kind > HIGH:
+                near, far = _flows(net, dv[c], j, parent)
+                change = far if kind == FAR else near
+                if tree[1, j] == 1:
+                    change = dv[c, end] * current.conjugate() + v[end] * change.conjugate()
+            sensitivity[c, 0, r] = np.rint(change.real * per_wh * units[r])
+            sensitivity[c, 1, r] = np.rint(change.imag * per_wh * units[r])
