@@ -57,7 +57,8 @@ class Gate(Protocol):
 
     def check(self, slot: int, inject: int, withdraw: int, wanted: int, lot: int) -> Verdict:
         """Largest multiple of `lot` up to `wanted` Wh by which the injection at connection `inject` may rise while
-        that at `withdraw` falls. The caller will apply exactly the admitted quantity to the schedule."""
+        that at `withdraw` falls. The caller will apply exactly the admitted quantity to the schedule.
+        """
 
     def refresh(self, slot: int) -> None:
         """Renew state and sensitivities in place at the present schedule."""

@@ -89,18 +89,7 @@ class Settled(Message, frozen=True, tag="settled"):
     lines: list[tuple[str, int, int, int]]
 
 
-Event = (
-    Accepted
-    | Rejected
-    | Traded
-    | Limited
-    | Amended
-    | Cancelled
-    | Expired
-    | Opened
-    | GateClosed
-    | Settled
-)
+Event = Accepted | Rejected | Traded | Limited | Amended | Cancelled | Expired | Opened | GateClosed | Settled
 
 
 class Entry(msgspec.Struct, frozen=True):

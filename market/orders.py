@@ -126,14 +126,5 @@ class Settle(Message, frozen=True, tag="settle"):
 
 
 Command = (
-    CreateMarket
-    | Register
-    | AdvanceClock
-    | UpdateGrid
-    | Submit
-    | Amend
-    | Cancel
-    | MassCancel
-    | RecordMeter
-    | Settle
+    CreateMarket | Register | AdvanceClock | UpdateGrid | Submit | Amend | Cancel | MassCancel | RecordMeter | Settle
 )

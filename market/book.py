@@ -1,0 +1,246 @@
+"""The order book of one product: resting orders of one slot, matched by the kernel, bounded by the gate."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market import kernel
+from market.capacity import CapacityRows, Gate
+from market.events import Amended, Cancelled, Event, Limited, Rejected, Traded
+from market.orders import MarketSettings, Side
+
+_LEVELS = (1024, 8192, 65536, 524_288)
+_POOLS = (4096, 65536, 1_048_576)
+MAX_LEVELS = _LEVELS[-1]
+MAX_ORDERS = _POOLS[-1]
+_EVENTS = 4096
+_WHY = {kernel.WHY_PARTICIPANT: "participant", kernel.WHY_IOC: "ioc", kernel.WHY_AMENDED: "amended"}
+_NO_ROWS = (np.zeros((2, 0)), np.zeros((0, 2, 0)), np.zeros(0), np.zeros(0), 0)
+
+
+class Top(NamedTuple):
+    """Best prices [milli-currency/MWh] and the energy [Wh] there; price None where a side is empty."""
+
+    bid: int | None
+    bid_quantity: int
+    ask: int | None
+    ask_quantity: int
+
+
+class Order(NamedTuple):
+    """What the exchange remembers of an accepted order while its slot trades."""
+
+    number: int
+    slot: int
+    handle: int
+    """Its number within the slot's book, counted from 0."""
+    participant: str
+    side: Side
+    source: str
+
+
+class _Fill(NamedTuple):
+    """An event of the kernel as plain integers, in the order of `kernel.EVENT`."""
+
+    kind: int
+    flags: int
+    message: int
+    handle: int
+    resting: int
+    level: int
+    row: int
+    quantity: int
+    wanted: int
+
+
+def closed(order: int) -> Rejected:
+    """Refusal of a command about an order that does not rest."""
+    return Rejected("ORDER_CLOSED", f"order {order} is filled, cancelled, expired or was never accepted", "order")
+
+
+class Book:
+    """One slot's book."""
+
+    def __init__(self, slot: int, settings: MarketSettings, connections: int) -> None:
+        levels = (settings.price_cap - settings.price_floor) // settings.tick + 1
+        size = next(size for size in _LEVELS if size >= levels)
+        pool = next(size for size in _POOLS if size >= settings.max_orders)
+        self.slot = slot
+        self.schedule = np.zeros(connections, np.int64)
+        """Change of injection by flexible trades per connection [Wh]."""
+        self.rows: CapacityRows | None = None
+        self.orders: list[Order] = []
+        """Every order that the book has seen, by handle."""
+        self._most = settings.max_orders
+        self._lot = settings.lot
+        self._floor = settings.price_floor
+        self._tick = settings.tick
+        self._books = kernel.empty_book(size, pool, settings.max_orders)
+        self._where = np.full(1024, -1, np.int32)
+        self._baseline = np.zeros((2, connections), np.int64)
+        self._allowance = np.zeros((2, connections), np.int64)
+        self._blocked = np.zeros(connections + 1, np.int64)
+        # Names of limits that the gate answered with; the kernel's row numbers go on behind those of `rows`.
+        self._constraints: list[str] = []
+        self._cursor = kernel.new_cursor()
+        self._events = np.zeros(_EVENTS, kernel.EVENT)
+
+    def add(self, number: int, participant: str, side: Side, source: str) -> Order:
+        """Make an order known, so that messages can speak of its handle."""
+        order = Order(number, self.slot, len(self.orders), participant, side, source)
+        self.orders.append(order)
+        return order
+
+    def rebase(self, baseline: NDArray[np.int64]) -> None:
+        """Take a new baseline (C,) [Wh, injection positive]; what firm orders hold of the old one stays theirs."""
+        fresh = np.stack([np.maximum(-baseline, 0), np.maximum(baseline, 0)])
+        self._allowance += fresh - self._baseline
+        self._baseline = fresh
+
+    def limit(self, rows: CapacityRows | None) -> None:
+        """Take the gate's capacity rows; their schedule becomes the book's."""
+        self.rows = rows
+        if rows is not None:
+            if rows.schedule is not self.schedule:
+                rows.schedule[:] = self.schedule
+            self.schedule = rows.schedule
+
+    def run(self, messages: NDArray[Any], gate: Gate) -> list[tuple[int, Event]]:
+        """Process messages (`kernel.MESSAGE`) in order; the gate answers what the rows cannot decide.
+
+        Returns the events in order, each with the position of the message that caused it.
+        """
+        self._grow(messages)
+        cursor = self._cursor
+        cursor["message"] = 0
+        events: list[tuple[int, Event]] = []
+        while True:
+            cursor["count"] = 0
+            status = kernel.run(
+                self._books,
+                self._where,
+                self._allowance,
+                self._blocked,
+                self._mode(),
+                self._capacity(),
+                self._lot,
+                messages,
+                self._events,
+                cursor,
+            )
+            fills = map(_Fill._make, self._events[: int(cursor["count"][0])].tolist())
+            events.extend((fill.message, self._event(fill)) for fill in fills)
+            if status == kernel.DONE:
+                return events
+            if status == kernel.ASK:
+                self._ask(gate)
+            elif status == kernel.REFRESH:
+                gate.refresh(self.slot)
+                cursor["moved"] = 0
+
+    def top(self) -> Top:
+        bid, bid_quantity, ask, ask_quantity = kernel.top_of_book(self._books)
+        return Top(
+            self.price(bid) if bid >= 0 else None,
+            bid_quantity,
+            self.price(ask) if ask >= 0 else None,
+            ask_quantity,
+        )
+
+    def depth(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Bids and asks as (price, Wh), best first."""
+        orders = self._resting()
+        sides: list[list[tuple[int, int]]] = []
+        for side in (kernel.BUY, kernel.SELL):
+            own = orders[orders["side"] == side]
+            levels, place = np.unique(own["level"], return_inverse=True)
+            total = np.zeros(len(levels), np.int64)
+            np.add.at(total, place, own["quantity"])
+            ladder = [(self.price(level), wh) for level, wh in zip(levels.tolist(), total.tolist(), strict=True)]
+            sides.append(ladder[::-1] if side == kernel.BUY else ladder)
+        return sides[0], sides[1]
+
+    def resting(self) -> list[tuple[Order, int]]:
+        """Every resting order and its Wh, oldest order first."""
+        orders = self._resting()
+        handles = orders["handle"].tolist()
+        return [(self.orders[handle], wh) for handle, wh in zip(handles, orders["quantity"].tolist(), strict=True)]
+
+    def price(self, level: int) -> int:
+        return self._floor + level * self._tick
+
+    def _event(self, fill: _Fill) -> Event:
+        if fill.kind == kernel.TRADE:
+            return self._traded(fill)
+        number = self.orders[fill.handle].number
+        if fill.kind == kernel.LIMITED:
+            resting = self.orders[fill.resting].number
+            return Limited(number, resting, fill.wanted, fill.quantity, self._constraint(fill.row))
+        if fill.kind == kernel.CANCELLED:
+            return Cancelled(number, fill.quantity, _WHY[fill.flags])
+        if fill.kind == kernel.AMENDED:
+            return Amended(number, self.price(fill.level), fill.quantity, "kept" if fill.flags else "lost")
+        if fill.kind == kernel.BOOK_FULL:
+            return Rejected("BOOK_FULL", f"{self._most} orders rest in this slot; use ioc or wait")
+        return closed(number)
+
+    def _traded(self, fill: _Fill) -> Traded:
+        incoming, resting = self.orders[fill.handle], self.orders[fill.resting]
+        buy, sell = (resting, incoming) if resting.side == "buy" else (incoming, resting)
+        return Traded(
+            slot=self.slot,
+            price=self.price(fill.level),
+            quantity=fill.quantity,
+            buyer=buy.participant,
+            seller=sell.participant,
+            buy_order=buy.number,
+            sell_order=sell.number,
+            resting=resting.side,
+            buy_flexible=bool(fill.flags & kernel.BUY_FLEXIBLE),
+            sell_flexible=bool(fill.flags & kernel.SELL_FLEXIBLE),
+            source=sell.source,
+        )
+
+    def _constraint(self, row: int) -> str:
+        own = self.rows.names if self.rows is not None else []
+        return own[row] if row < len(own) else self._constraints[row - len(own)]
+
+    def _resting(self) -> NDArray[Any]:
+        where = self._where[self._where >= 0]
+        orders: NDArray[Any] = self._books[0]["orders"][where]
+        return orders
+
+    def _mode(self) -> int:
+        if self.rows is None:
+            return kernel.OPEN
+        return kernel.DECIDE if self.rows.decides else kernel.QUESTION
+
+    def _capacity(self) -> tuple[Any, ...]:
+        rows = self.rows
+        if rows is None:
+            return (self.schedule, *_NO_ROWS)
+        return self.schedule, rows.state, rows.sensitivity, rows.lower, rows.upper, rows.refresh_after
+
+    def _ask(self, gate: Gate) -> None:
+        cursor = self._cursor[0]
+        inject, withdraw = int(cursor["inject"]), int(cursor["withdraw"])
+        verdict = gate.check(self.slot, inject, withdraw, int(cursor["wanted"]), self._lot)
+        wanted = int(cursor["wanted"])
+        if not 0 <= verdict.admitted <= wanted or verdict.admitted % self._lot:
+            raise ValueError(f"the gate admitted {verdict.admitted} of {wanted} Wh: not a number of lots within it")
+        cursor["answer"] = verdict.admitted
+        if verdict.admitted < wanted:
+            if verdict.constraint not in self._constraints:
+                self._constraints.append(verdict.constraint)
+            known = len(self.rows.names) if self.rows is not None else 0
+            cursor["row"] = known + self._constraints.index(verdict.constraint)
+
+    def _grow(self, messages: NDArray[Any]) -> None:
+        needed = int(messages["handle"].max(initial=-1)) + 1
+        if needed > len(self._where):
+            larger = np.full(max(needed, 2 * len(self._where)), -1, np.int32)
+            larger[: len(self._where)] = self._where
+            self._where = larger

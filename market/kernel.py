@@ -1,0 +1,604 @@
+"""The matching kernel: price-time priority under capacity, compiled by numba.
+
+All compiled code of the market is in this one module, because numba's cache does not notice an edited helper in
+another one. One structured record holds the whole book of a slot, so that every access is one pointer plus a
+constant. Both sides are kept on ladders whose best price has the lowest index: an ask at its price level, a bid at
+the mirrored level. The kernel stops where it cannot go on alone (a question to the gate, a full buffer) and goes on
+from the cursor when called again.
+
+All integers are exact. Capacity rows are integer-valued float64, so their sums do not depend on the order of trades.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+BUY, SELL = 0, 1
+SUBMIT, AMEND, CANCEL = 0, 1, 2
+GTC, IOC = 0, 1
+TRADE, LIMITED, CANCELLED, AMENDED, UNKNOWN, BOOK_FULL = 0, 1, 2, 3, 4, 5
+DONE, ASK, REFRESH, EVENTS_FULL = 0, 1, 2, 3
+OPEN, DECIDE, QUESTION = 0, 1, 2
+
+WHY_PARTICIPANT, WHY_IOC, WHY_AMENDED = 0, 1, 2
+BUY_FLEXIBLE, SELL_FLEXIBLE = 1, 2
+
+MAX_CHECKS = 256
+"""Most questions of capacity that one order may raise; what it has not reached by then stays in the book."""
+
+MESSAGE = np.dtype(
+    [
+        ("kind", "i1"),
+        ("side", "i1"),
+        ("time_in_force", "i1"),
+        ("flexible", "i1"),
+        ("node", "i4"),  # connection, -1 where injection changes nothing
+        ("level", "i4"),
+        ("handle", "i4"),  # number of the order within its book
+        ("quantity", "i8"),
+    ],
+    align=True,
+)
+EVENT = np.dtype(
+    [
+        ("kind", "i1"),
+        ("flags", "i1"),
+        ("message", "i4"),
+        ("handle", "i4"),
+        ("resting", "i4"),
+        ("level", "i4"),
+        ("row", "i4"),
+        ("quantity", "i8"),
+        ("wanted", "i8"),
+    ],
+    align=True,
+)
+CURSOR = np.dtype(
+    [
+        ("message", "i8"),
+        ("count", "i8"),  # events written
+        ("remaining", "i8"),
+        ("firm", "i8"),
+        ("total", "i8"),
+        ("wanted", "i8"),
+        ("answer", "i8"),  # the gate's verdict, -1 while there is none
+        ("row", "i8"),
+        ("stamp", "i8"),
+        ("moved", "i8"),
+        ("inject", "i4"),
+        ("withdraw", "i4"),
+        ("candidate", "i4"),
+        ("checks", "i4"),
+        ("level", "i4"),
+        ("node", "i4"),
+        ("handle", "i4"),
+        ("side", "i1"),
+        ("time_in_force", "i1"),
+        ("flexible", "i1"),
+        ("matching", "i1"),
+    ],
+    align=True,
+)
+_ORDER = np.dtype(
+    [
+        ("quantity", "i8"),
+        ("firm", "i8"),
+        ("total", "i8"),
+        ("handle", "i4"),
+        ("level", "i4"),
+        ("previous", "i4"),
+        ("next", "i4"),
+        ("node", "i4"),
+        ("side", "i1"),
+        ("flexible", "i1"),
+    ],
+    align=True,
+)
+
+
+def book_dtype(levels: int, pool: int) -> np.dtype[Any]:
+    """Record of one book with `levels` price levels (a multiple of 64) and room for `pool` resting orders."""
+    words = levels // 64
+    return np.dtype(
+        [
+            ("best", "i4", (2,)),
+            ("free", "i4"),
+            ("live", "i4"),
+            ("head", "i4", (2, levels)),
+            ("tail", "i4", (2, levels)),
+            ("bits", "u8", (2, words)),
+            ("summary", "u8", (2, -(-words // 64))),
+            ("orders", _ORDER, (pool,)),
+        ],
+        align=True,
+    )
+
+
+def empty_book(levels: int, pool: int, room: int) -> NDArray[Any]:
+    """A new book as an array of one record, with room for `room` <= `pool` orders."""
+    books = np.zeros(1, dtype=book_dtype(levels, pool))
+    book = books[0]
+    book["best"] = levels
+    book["head"] = -1
+    book["tail"] = -1
+    chain = np.arange(1, pool + 1, dtype=np.int32)
+    chain[room - 1] = -1
+    book["orders"]["next"] = chain
+    return books
+
+
+def new_cursor() -> NDArray[Any]:
+    """A cursor as an array of one record, at the start of a batch."""
+    cursor = np.zeros(1, dtype=CURSOR)
+    cursor["answer"] = -1
+    return cursor
+
+
+def _count_trailing_zeros(typing_context: Any, word: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
+_trailing_zeros: Any = intrinsic(_count_trailing_zeros)
+
+
+@njit(cache=True)
+def _first_level(book, side, start):  # type: ignore[no-untyped-def]
+    """Lowest occupied ladder index at or after `start`, or the number of levels."""
+    levels = book.head.shape[1]
+    if start >= levels:
+        return levels
+    word = start >> 6
+    found = book.bits[side, word] & (np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(start & 63))
+    if found != np.uint64(0):
+        return (word << 6) + np.int64(_trailing_zeros(found))
+    word += 1
+    block = word >> 6
+    if block >= book.summary.shape[1]:
+        return levels
+    occupied = book.summary[side, block] & (np.uint64(0xFFFFFFFFFFFFFFFF) << np.uint64(word & 63))
+    while occupied == np.uint64(0):
+        block += 1
+        if block >= book.summary.shape[1]:
+            return levels
+        occupied = book.summary[side, block]
+    word = (block << 6) + np.int64(_trailing_zeros(occupied))
+    return (word << 6) + np.int64(_trailing_zeros(book.bits[side, word]))
+
+
+@njit(cache=True)
+def _rung(book, side, level):  # type: ignore[no-untyped-def]
+    """Ladder index of a price level: the lower, the better for the other side."""
+    return level if side == SELL else book.head.shape[1] - 1 - level
+
+
+@njit(cache=True)
+def _link(book, index):  # type: ignore[no-untyped-def]
+    order = book.orders[index]
+    side = order.side
+    rung = _rung(book, side, order.level)
+    last = book.tail[side, rung]
+    order.previous = last
+    order.next = -1
+    book.tail[side, rung] = index
+    if last >= 0:
+        book.orders[last].next = index
+        return
+    book.head[side, rung] = index
+    word = rung >> 6
+    book.bits[side, word] |= np.uint64(1) << np.uint64(rung & 63)
+    book.summary[side, word >> 6] |= np.uint64(1) << np.uint64(word & 63)
+    if rung < book.best[side]:
+        book.best[side] = rung
+
+
+@njit(cache=True)
+def _unlink(book, index):  # type: ignore[no-untyped-def]
+    order = book.orders[index]
+    side = order.side
+    rung = _rung(book, side, order.level)
+    before = order.previous
+    after = order.next
+    if before >= 0:
+        book.orders[before].next = after
+    else:
+        book.head[side, rung] = after
+    if after >= 0:
+        book.orders[after].previous = before
+    else:
+        book.tail[side, rung] = before
+    if book.head[side, rung] >= 0:
+        return
+    word = rung >> 6
+    book.bits[side, word] &= ~(np.uint64(1) << np.uint64(rung & 63))
+    if book.bits[side, word] == np.uint64(0):
+        book.summary[side, word >> 6] &= ~(np.uint64(1) << np.uint64(word & 63))
+    if rung == book.best[side]:
+        book.best[side] = _first_level(book, side, rung)
+
+
+@njit(cache=True)
+def _release(book, where, index):  # type: ignore[no-untyped-def]
+    """Take an order out of the book for good."""
+    _unlink(book, index)
+    where[book.orders[index].handle] = -1
+    book.orders[index].next = book.free
+    book.free = index
+    book.live -= 1
+
+
+@njit(cache=True)
+def _emit(events, cursor, kind, flags, handle, resting, level, row, quantity, wanted):  # type: ignore[no-untyped-def]
+    event = events[cursor.count]
+    event.kind = kind
+    event.flags = flags
+    event.message = cursor.message
+    event.handle = handle
+    event.resting = resting
+    event.level = level
+    event.row = row
+    event.quantity = quantity
+    event.wanted = wanted
+    cursor.count += 1
+
+
+@njit(cache=True)
+def _row_limits(re, im, lower, upper):  # type: ignore[no-untyped-def]
+    """Squared bounds of a row; one that is outside already may stay as far out as it is, but not go further."""
+    present = re * re + im * im
+    return min(lower * lower if lower > 0.0 else 0.0, present), max(upper * upper, present)
+
+
+@njit(cache=True)
+def _slope(sensitivity, part, row, inject, withdraw):  # type: ignore[no-untyped-def]
+    slope = 0.0
+    if inject >= 0:
+        slope += sensitivity[inject, part, row]
+    if withdraw >= 0:
+        slope -= sensitivity[withdraw, part, row]
+    return slope
+
+
+@njit(cache=True)
+def _worst_row(state, sensitivity, lower, upper, inject, withdraw, quantity, witness):  # type: ignore[no-untyped-def]
+    """A row that `quantity` Wh would break, the witness first; -1 if all hold."""
+    rows = lower.shape[0]
+    for step in range(-1, rows):
+        row = witness if step < 0 else step
+        if row < 0:
+            continue
+        re, im = state[0, row], state[1, row]
+        least, most = _row_limits(re, im, lower[row], upper[row])
+        re += quantity * _slope(sensitivity, 0, row, inject, withdraw)
+        im += quantity * _slope(sensitivity, 1, row, inject, withdraw)
+        after = re * re + im * im
+        if after > most or after < least:
+            return row
+    return -1
+
+
+@njit(cache=True)
+def _row_ratio(re, im, slope_re, slope_im, least, most):  # type: ignore[no-untyped-def]
+    """Largest q >= 0 with least <= |x + q s|^2 <= most for all smaller q, from a point x inside (inf if none)."""
+    a = slope_re * slope_re + slope_im * slope_im
+    if a == 0.0:
+        return np.inf
+    b = re * slope_re + im * slope_im
+    present = re * re + im * im
+    room = np.sqrt(max(b * b + a * (most - present), 0.0))
+    ratio = (room - b) / a
+    inner = b * b - a * (present - least)
+    if b < 0.0 and inner > 0.0:
+        ratio = min(ratio, (-b - np.sqrt(inner)) / a)
+    return max(ratio, 0.0)
+
+
+@njit(cache=True)
+def _fit(state, sensitivity, lower, upper, inject, withdraw, wanted, lot, witness):  # type: ignore[no-untyped-def]
+    """Largest multiple of `lot` up to `wanted` that all rows carry, and the row that binds (-1: none)."""
+    broken = _worst_row(state, sensitivity, lower, upper, inject, withdraw, wanted, witness)
+    if broken < 0:
+        return wanted, broken
+    ratio = np.inf
+    for row in range(lower.shape[0]):
+        re, im = state[0, row], state[1, row]
+        least, most = _row_limits(re, im, lower[row], upper[row])
+        slope_re = _slope(sensitivity, 0, row, inject, withdraw)
+        slope_im = _slope(sensitivity, 1, row, inject, withdraw)
+        limit = _row_ratio(re, im, slope_re, slope_im, least, most)
+        if limit < ratio:
+            ratio = limit
+            broken = row
+    admitted = np.int64(0) if ratio < lot else min(np.int64(ratio) // lot, wanted // lot) * lot
+    # The root is rounded: step down until the very test that admits a trade holds.
+    while admitted > 0 and _worst_row(state, sensitivity, lower, upper, inject, withdraw, admitted, broken) >= 0:
+        admitted -= lot
+    return admitted, broken
+
+
+@njit(cache=True)
+def _move(schedule, state, sensitivity, node, quantity):  # type: ignore[no-untyped-def]
+    schedule[node] += quantity
+    for row in range(state.shape[1]):
+        state[0, row] += quantity * sensitivity[node, 0, row]
+        state[1, row] += quantity * sensitivity[node, 1, row]
+
+
+@njit(cache=True)
+def _reserve(allowance, side, node, flexible, quantity, lot):  # type: ignore[no-untyped-def]
+    """Firm part of an order: what is left of the connection's baseline in this direction, in whole lots."""
+    if flexible or node < 0:
+        return np.int64(0)
+    firm = min(quantity, allowance[side, node]) // lot * lot
+    allowance[side, node] -= firm
+    return firm
+
+
+@njit(cache=True)
+def _give_back(allowance, side, node, firm):  # type: ignore[no-untyped-def]
+    if firm > 0:
+        allowance[side, node] += firm
+
+
+@njit(cache=True)
+def _trade(book, cursor, index, quantity, in_moves, rest_moves, capacity, events):  # type: ignore[no-untyped-def]
+    """Fill the incoming order with `quantity` of a resting one; both parts are homogeneous (firm or flexible)."""
+    schedule, state, sensitivity, _, _, _ = capacity
+    order = book.orders[index]
+    cursor.remaining -= quantity
+    if cursor.firm > 0:
+        cursor.firm -= quantity
+    order.quantity -= quantity
+    if order.firm > 0:
+        order.firm -= quantity
+    flags = 0
+    if in_moves:
+        flags |= BUY_FLEXIBLE if cursor.side == BUY else SELL_FLEXIBLE
+    if rest_moves:
+        flags |= BUY_FLEXIBLE if order.side == BUY else SELL_FLEXIBLE
+    if schedule.shape[0] > 0:
+        if in_moves:
+            _move(schedule, state, sensitivity, cursor.node, quantity if cursor.side == SELL else -quantity)
+            cursor.moved += quantity
+        if rest_moves:
+            _move(schedule, state, sensitivity, order.node, quantity if order.side == SELL else -quantity)
+            cursor.moved += quantity
+        if in_moves or rest_moves:
+            cursor.stamp += 1
+    _emit(events, cursor, TRADE, flags, cursor.handle, order.handle, order.level, -1, quantity, 0)
+
+
+@njit(cache=True)
+def _ask(cursor, order, quantity, in_moves, rest_moves):  # type: ignore[no-untyped-def]
+    incoming = cursor.node if in_moves else np.int32(-1)
+    resting = order.node if rest_moves else np.int32(-1)
+    cursor.inject = incoming if cursor.side == SELL else resting
+    cursor.withdraw = resting if cursor.side == SELL else incoming
+    cursor.wanted = quantity
+
+
+@njit(cache=True)
+def _admit(cursor, order, quantity, in_moves, rest_moves, blocked, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
+    """How much of the candidate match the wires carry: (DONE, Wh), or why the kernel has to stop for it."""
+    _, state, sensitivity, lower, upper, refresh_after = capacity
+    # A connection refused once is passed over until this order's trades have changed the schedule.
+    key = order.node if rest_moves else blocked.shape[0] - 1
+    if blocked[key] == cursor.stamp:
+        return DONE, np.int64(0)
+    _ask(cursor, order, quantity, in_moves, rest_moves)
+    if cursor.answer >= 0:
+        admitted = cursor.answer
+        cursor.answer = -1
+    elif mode == QUESTION:
+        return ASK, np.int64(0)
+    elif refresh_after > 0 and cursor.moved >= refresh_after:
+        return REFRESH, np.int64(0)
+    else:
+        admitted, cursor.row = _fit(
+            state, sensitivity, lower, upper, cursor.inject, cursor.withdraw, quantity, lot, cursor.row
+        )
+    cursor.checks += 1
+    if admitted < quantity:
+        _emit(events, cursor, LIMITED, 0, cursor.handle, order.handle, order.level, cursor.row, admitted, quantity)
+        blocked[key] = cursor.stamp + (1 if admitted > 0 else 0)
+    return DONE, admitted
+
+
+@njit(cache=True)
+def _match(book, cursor, where, blocked, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
+    """Fill the incoming order from the other side, best first; returns DONE or why it had to stop."""
+    other = 1 - cursor.side
+    limit = cursor.level if cursor.side == BUY else book.head.shape[1] - 1 - cursor.level
+    while cursor.remaining > 0 and cursor.candidate >= 0:
+        index = cursor.candidate
+        order = book.orders[index]
+        rung = _rung(book, other, order.level)
+        if rung > limit or cursor.checks >= MAX_CHECKS:
+            break
+        if cursor.count + 2 > events.shape[0]:
+            return EVENTS_FULL
+        quantity = min(cursor.remaining, order.quantity)
+        if cursor.firm > 0:
+            quantity = min(quantity, cursor.firm)
+        if order.firm > 0:
+            quantity = min(quantity, order.firm)
+        in_moves = cursor.firm == 0 and cursor.node >= 0
+        rest_moves = order.firm == 0 and order.node >= 0
+        admitted = quantity
+        if mode != OPEN and (in_moves or rest_moves):
+            status, admitted = _admit(
+                cursor, order, quantity, in_moves, rest_moves, blocked, mode, capacity, lot, events
+            )
+            if status != DONE:
+                return status
+        following = order.next
+        if following < 0 and (admitted < quantity or admitted == order.quantity):
+            step = _first_level(book, other, rung + 1)
+            following = book.head[other, step] if step <= limit else -1
+        if admitted > 0:
+            _trade(book, cursor, index, admitted, in_moves, rest_moves, capacity, events)
+            if order.quantity == 0:
+                _release(book, where, index)
+                cursor.candidate = following
+        if admitted < quantity:
+            cursor.candidate = following
+    return DONE
+
+
+@njit(cache=True)
+def _begin(cursor, message, allowance, lot):  # type: ignore[no-untyped-def]
+    """Make the message the incoming order, its firm part reserved."""
+    cursor.handle = message.handle
+    cursor.side = message.side
+    cursor.node = message.node
+    cursor.level = message.level
+    cursor.flexible = message.flexible
+    cursor.time_in_force = message.time_in_force
+    cursor.remaining = message.quantity
+    cursor.total = message.quantity
+    cursor.firm = _reserve(allowance, message.side, message.node, message.flexible, message.quantity, lot)
+
+
+@njit(cache=True)
+def _begin_match(book, cursor):  # type: ignore[no-untyped-def]
+    other = 1 - cursor.side
+    limit = cursor.level if cursor.side == BUY else book.head.shape[1] - 1 - cursor.level
+    best = book.best[other]
+    cursor.candidate = book.head[other, best] if best <= limit else -1
+    cursor.checks = 0
+    cursor.row = -1
+    cursor.stamp += 1
+    cursor.matching = 1
+
+
+@njit(cache=True)
+def _finish(book, cursor, where, allowance, events):  # type: ignore[no-untyped-def]
+    """What is left of the incoming order rests, or is cancelled if it may not."""
+    cursor.matching = 0
+    if cursor.remaining == 0:
+        return
+    if cursor.time_in_force == IOC:
+        _give_back(allowance, cursor.side, cursor.node, cursor.firm)
+        _emit(events, cursor, CANCELLED, WHY_IOC, cursor.handle, -1, cursor.level, -1, cursor.remaining, 0)
+        return
+    index = book.free
+    order = book.orders[index]
+    book.free = order.next
+    book.live += 1
+    order.quantity = cursor.remaining
+    order.firm = cursor.firm
+    order.total = cursor.total
+    order.handle = cursor.handle
+    order.level = cursor.level
+    order.node = cursor.node
+    order.side = cursor.side
+    order.flexible = cursor.flexible
+    where[cursor.handle] = index
+    _link(book, index)
+
+
+@njit(cache=True)
+def _withdraw(book, cursor, where, allowance, events, index, why):  # type: ignore[no-untyped-def]
+    order = book.orders[index]
+    _give_back(allowance, order.side, order.node, order.firm)
+    _emit(events, cursor, CANCELLED, why, order.handle, -1, order.level, -1, order.quantity, 0)
+    _release(book, where, index)
+
+
+@njit(cache=True)
+def _amend(book, cursor, where, allowance, message, lot, events):  # type: ignore[no-untyped-def]
+    """Change a resting order; returns True if it must be matched anew, having lost its priority."""
+    index = where[message.handle]
+    order = book.orders[index]
+    level = order.level if message.level < 0 else message.level
+    total = order.total if message.quantity < 0 else message.quantity
+    remaining = total - (order.total - order.quantity)
+    if remaining <= 0:
+        _withdraw(book, cursor, where, allowance, events, index, WHY_AMENDED)
+        return False
+    kept = level == order.level and total <= order.total
+    _give_back(allowance, order.side, order.node, order.firm)
+    firm = _reserve(allowance, order.side, order.node, order.flexible, remaining, lot)
+    _emit(events, cursor, AMENDED, 1 if kept else 0, order.handle, -1, level, -1, total, 0)
+    if kept:
+        order.total = total
+        order.quantity = remaining
+        order.firm = firm
+        return False
+    cursor.handle = order.handle
+    cursor.side = order.side
+    cursor.node = order.node
+    cursor.level = level
+    cursor.flexible = order.flexible
+    cursor.time_in_force = GTC
+    cursor.remaining = remaining
+    cursor.total = total
+    cursor.firm = firm
+    _release(book, where, index)
+    return True
+
+
+@njit(cache=True)
+def run(books, where, allowance, blocked, mode, capacity, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
+    """Process messages from the cursor on; returns DONE, or ASK, REFRESH, EVENTS_FULL to be called again.
+
+    books: one record (`empty_book`); where: pool index of each handle, -1 if not resting; allowance (2, C): baseline
+    left to firm orders by side and connection; blocked (C + 1,): stamps; mode: OPEN, DECIDE, QUESTION; capacity:
+    schedule (C,), state (2, R), sensitivity (C, 2, R), lower (R,), upper (R,), refresh_after.
+    """
+    book = books[0]
+    cursor = cursors[0]
+    while cursor.message < messages.shape[0]:
+        if cursor.count + 2 > events.shape[0]:
+            return EVENTS_FULL
+        message = messages[cursor.message]
+        if cursor.matching == 0:
+            if message.kind == SUBMIT:
+                if book.free < 0 and message.time_in_force != IOC:
+                    _emit(events, cursor, BOOK_FULL, 0, message.handle, -1, message.level, -1, message.quantity, 0)
+                    cursor.message += 1
+                    continue
+                _begin(cursor, message, allowance, lot)
+                _begin_match(book, cursor)
+            elif where[message.handle] < 0:
+                _emit(events, cursor, UNKNOWN, 0, message.handle, -1, message.level, -1, message.quantity, 0)
+            elif message.kind == CANCEL:
+                _withdraw(book, cursor, where, allowance, events, where[message.handle], WHY_PARTICIPANT)
+            elif _amend(book, cursor, where, allowance, message, lot, events):
+                _begin_match(book, cursor)
+        if cursor.matching == 1:
+            status = _match(book, cursor, where, blocked, mode, capacity, lot, events)
+            if status != DONE:
+                return status
+            if cursor.count + 2 > events.shape[0]:
+                return EVENTS_FULL
+            _finish(book, cursor, where, allowance, events)
+        cursor.message += 1
+    return DONE
+
+
+@njit(cache=True)
+def top_of_book(books):  # type: ignore[no-untyped-def]
+    """(bid level, bid quantity, ask level, ask quantity); level -1 where a side is empty."""
+    book = books[0]
+    levels = book.head.shape[1]
+    level = np.full(2, -1, np.int64)
+    quantity = np.zeros(2, np.int64)
+    for side in (BUY, SELL):
+        rung = book.best[side]
+        if rung == levels:
+            continue
+        level[side] = rung if side == SELL else levels - 1 - rung
+        index = book.head[side, rung]
+        while index >= 0:
+            quantity[side] += book.orders[index].quantity
+            index = book.orders[index].next
+    return level[BUY], quantity[BUY], level[SELL], quantity[SELL]

@@ -1,0 +1,130 @@
+"""Pre-trade checks: every refusal has a code and a reason that names the value and the way out."""
+
+from __future__ import annotations
+
+from market.book import MAX_LEVELS, MAX_ORDERS
+from market.events import Rejected
+from market.orders import Amend, MarketSettings, Submit
+from market.units import MAX_EXACT
+
+CODES = {
+    "NO_MARKET": "The first command must be create_market.",
+    "MARKET_EXISTS": "The ledger already holds a market.",
+    "BAD_SETTINGS": "The market's settings contradict each other.",
+    "BAD_NAME": "A name is empty, too long, reserved, or has characters outside printable ASCII.",
+    "NAME_TAKEN": "A participant of this name is registered.",
+    "UNKNOWN_CONNECTION": "The feeder has no connection of this name.",
+    "CONNECTION_TAKEN": "Another participant is registered at this connection.",
+    "BAD_TIME": "Not a UTC time in ISO 8601, or earlier than the market's clock.",
+    "UNKNOWN_PARTICIPANT": "No participant of this name is registered.",
+    "SLOT_NOT_OPEN": "The slot does not trade yet.",
+    "GATE_CLOSED": "The slot's gate has closed.",
+    "BAD_SIDE": "Neither buy nor sell.",
+    "BAD_TIME_IN_FORCE": "Neither gtc nor ioc.",
+    "PRICE_OUT_OF_RANGE": "The price is below the floor or above the cap.",
+    "PRICE_OFF_TICK": "The price is not a whole number of ticks above the floor.",
+    "BAD_QUANTITY": "The quantity is not a positive number of Wh, or too large to be paid for exactly.",
+    "QUANTITY_OFF_LOT": "The quantity is not a whole number of lots.",
+    "BAD_SOURCE": "A source names the origin of energy offered: asks only, lower-case letters.",
+    "UNKNOWN_ORDER": "No order of this number was ever accepted.",
+    "NOT_YOUR_ORDER": "The order belongs to another participant.",
+    "ORDER_CLOSED": "The order is filled, cancelled or expired.",
+    "NOTHING_TO_AMEND": "An amendment needs a price or a quantity.",
+    "BOOK_FULL": "The slot holds as many resting orders as its market allows.",
+    "BAD_BASELINE": "The baseline does not give one whole number per connection.",
+    "NOT_DELIVERED": "The slot has not been delivered yet.",
+    "BAD_READING": "A meter reading is no whole number of Wh, or its participant is unknown.",
+    "NOT_METERED": "The slot has no meter readings yet.",
+    "ALREADY_SETTLED": "The slot is settled.",
+}
+
+_RESERVED = ("wires",)
+
+
+def reject(code: str, reason: str, field: str = "") -> Rejected:
+    """A refusal with a code of the table. Raises KeyError for one that is not in it."""
+    CODES[code]
+    return Rejected(code, reason, field)
+
+
+def settings_problems(settings: MarketSettings) -> list[str]:
+    """Everything that is wrong with the settings, each with its field, value and the way out."""
+    s = settings
+    positive = ("slot_seconds", "tick", "lot", "max_orders", "voltage_max_ppm", "loading_max_ppm")
+    found = [f"{field}: must be > 0, got {getattr(s, field)}" for field in positive if getattr(s, field) <= 0]
+    if s.gate_before_seconds < 0:
+        found.append(f"gate_before_seconds: must be >= 0, got {s.gate_before_seconds}")
+    if s.opens_before_seconds <= s.gate_before_seconds:
+        found.append(f"opens_before_seconds: must be more than gate_before_seconds, got {s.opens_before_seconds}")
+    if not 0 <= s.voltage_min_ppm < s.voltage_max_ppm:
+        found.append(f"voltage_min_ppm: must be from 0 to below voltage_max_ppm, got {s.voltage_min_ppm}")
+    if s.max_orders > MAX_ORDERS:
+        found.append(f"max_orders: must be at most {MAX_ORDERS}, got {s.max_orders}")
+    if s.price_floor >= s.price_cap:
+        found.append(f"price_floor: must be below price_cap {s.price_cap}, got {s.price_floor}")
+    elif s.tick > 0:
+        if (s.price_cap - s.price_floor) % s.tick:
+            found.append(f"price_cap: must be a whole number of ticks above price_floor, got {s.price_cap}")
+        if (s.price_cap - s.price_floor) // s.tick >= MAX_LEVELS:
+            found.append(f"tick: must be larger, at most {MAX_LEVELS} prices from floor to cap, got {s.tick}")
+        for field in ("retail", "feed_in"):
+            value = getattr(s, field)
+            if not s.price_floor <= value <= s.price_cap or (value - s.price_floor) % s.tick:
+                found.append(f"{field}: must be on a tick from price_floor to price_cap, got {value}")
+    return found
+
+
+def name_problem(name: str, field: str) -> Rejected | None:
+    """Names are 1 to 64 printable ASCII characters without spaces."""
+    if not 0 < len(name) <= 64 or not name.isascii():
+        return reject("BAD_NAME", f"a name has 1 to 64 ASCII characters, got {name!r:.80}", field)
+    if not name.isprintable() or " " in name:
+        return reject("BAD_NAME", f"a name has no spaces or control characters, got {name!r}", field)
+    if name in _RESERVED:
+        return reject("BAD_NAME", f"{name!r} is an account of the ledger; choose another", field)
+    return None
+
+
+def is_whole(value: object) -> bool:
+    """True for an int that the journal can carry; booleans are no numbers here."""
+    return type(value) is int and -MAX_EXACT <= value <= MAX_EXACT
+
+
+def submit_problem(order: Submit, settings: MarketSettings, largest: int) -> Rejected | None:
+    """What is wrong with an order's own values; None if nothing. `largest` is the market's largest quantity [Wh]."""
+    if order.side != "buy" and order.side != "sell":
+        return reject("BAD_SIDE", f"side must be buy or sell, got {order.side!r}", "side")
+    if order.time_in_force != "gtc" and order.time_in_force != "ioc":
+        return reject("BAD_TIME_IN_FORCE", f"must be gtc or ioc, got {order.time_in_force!r}", "time_in_force")
+    if order.source and (order.side == "buy" or not (order.source.isascii() and order.source.islower())):
+        return reject("BAD_SOURCE", f"only an ask has a source, in lower-case letters, got {order.source!r}", "source")
+    return price_problem(order.price, settings) or quantity_problem(order.quantity, settings, largest)
+
+
+def amend_problem(amend: Amend, settings: MarketSettings, largest: int) -> Rejected | None:
+    """What is wrong with an amendment's own values; None if nothing."""
+    if amend.price is None and amend.quantity is None:
+        return reject("NOTHING_TO_AMEND", "give a new price, a new total quantity, or both")
+    wrong = None if amend.price is None else price_problem(amend.price, settings)
+    if wrong is None and amend.quantity is not None:
+        wrong = quantity_problem(amend.quantity, settings, largest)
+    return wrong
+
+
+def price_problem(price: int, settings: MarketSettings) -> Rejected | None:
+    if type(price) is not int or not settings.price_floor <= price <= settings.price_cap:
+        span = f"{settings.price_floor} to {settings.price_cap}"
+        return reject("PRICE_OUT_OF_RANGE", f"price must be a whole number from {span}, got {price!r}", "price")
+    if (price - settings.price_floor) % settings.tick:
+        step = f"a multiple of {settings.tick} above the floor"
+        return reject("PRICE_OFF_TICK", f"price must be {step}, got {price}", "price")
+    return None
+
+
+def quantity_problem(quantity: int, settings: MarketSettings, largest: int) -> Rejected | None:
+    if type(quantity) is not int or not 0 < quantity <= largest:
+        return reject("BAD_QUANTITY", f"quantity must be from 1 to {largest} Wh, got {quantity!r}", "quantity")
+    if quantity % settings.lot:
+        step = f"a multiple of {settings.lot} Wh"
+        return reject("QUANTITY_OFF_LOT", f"quantity must be {step}, got {quantity}", "quantity")
+    return None
