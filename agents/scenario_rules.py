@@ -1,0 +1,288 @@
+"""What must hold in a scenario: the form of each field, then what fields must be together. All faults at once."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
+
+import numpy as np
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from agents import scenario_files, strategies
+from agents.devices import RULES, registered
+from agents.profiles import ProfileSet
+from agents.scenario_connections import allocate
+from agents.scenario_text import hint, show
+from agents.scenario_units import write_price
+from grid.feeder import Feeder
+from market.slots import NS, format_time
+
+if TYPE_CHECKING:
+    from agents.scenario import Group, Market, Scenario, Strategy, Tariffs, Time
+
+DAY = 86_400
+FAMILIES = {
+    "load": {
+        "household": "H0",
+        "commercial": "G",
+        "agricultural": "L",
+        "industrial": "BL",
+    },
+}
+NEEDS = {
+    "household": ("load",),
+    "commercial": ("load",),
+    "agricultural": ("load",),
+    "industrial": ("load",),
+    "heat_pump": ("heat_pump",),
+    "ev": ("ev",),
+    "pv_park": ("pv",),
+    "wind": ("wind",),
+    "biomass": ("biomass",),
+    "hydro": ("hydro",),
+    "storage": ("battery",),
+}
+DEVICES = ("load", "pv", "wind", "biomass", "hydro", "heat_pump", "ev", "battery")
+
+
+def sections(model: type[BaseModel], data: object, errors: list[str]) -> dict[str, Any]:
+    """Each top field of `data` validated apart, so that a fault in one hides none in another; None where it failed."""
+    if not isinstance(data, dict):
+        errors.append(f"needs the fields {', '.join(model.model_fields)}, got {show(data)}")
+        data = {}
+    parts: dict[str, Any] = {}
+    for key in data:
+        if key not in model.model_fields:
+            errors.append(f"{key}: unknown field; {hint(key, model.model_fields)}")
+    for name, field in model.model_fields.items():
+        if name not in data:
+            if field.is_required():
+                errors.append(f"{name}: is missing; it is: {field.description}")
+            parts[name] = None if field.is_required() else field.get_default(call_default_factory=True)
+        elif name == "participants" and isinstance(data[name], list) and data[name]:
+            (group, _) = get_args(field.annotation)
+            items = [_validated(group, None, item, f"{name}[{i}]", errors) for i, item in enumerate(data[name])]
+            parts[name] = tuple(items)
+        else:
+            parts[name] = _validated(field.annotation, field, data[name], name, errors)
+    return parts
+
+
+def _validated(annotation: Any, field: FieldInfo | None, value: object, path: str, errors: list[str]) -> Any:
+    kind = Annotated[(annotation, *([field] if field else []))]  # type: ignore[valid-type]
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        errors.extend(_say(item, annotation, path) for item in error.errors(include_url=False))
+        return None
+
+
+def _say(item: Any, annotation: Any, path: str) -> str:
+    """One fault as `path: what must be, got value`."""
+    where = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
+    kind, got, limits = item["type"], show(item["input"]), item.get("ctx", {})
+    if kind == "extra_forbidden":
+        model = _model_at(annotation, item["loc"][:-1])
+        return f"{where}: unknown field; {hint(item['loc'][-1], model.model_fields if model else ())}"
+    if kind == "missing":
+        model = _model_at(annotation, item["loc"][:-1])
+        field = model.model_fields.get(str(item["loc"][-1])) if model else None
+        return f"{where}: is missing; it is: {field.description if field else 'needed'}"
+    if kind == "literal_error":
+        return f"{where}: must be {limits['expected']}, got {got}"
+    if kind == "value_error":
+        return f"{where}: {limits['error']}, got {got}"
+    signs = {"greater_than": ("gt", ">"), "greater_than_equal": ("ge", ">="), "less_than": ("lt", "<")}
+    signs |= {"less_than_equal": ("le", "<=")}
+    if kind in signs:
+        key, sign = signs[kind]
+        return f"{where}: must be {sign} {limits[key]}, got {got}"
+    if kind == "string_pattern_mismatch":
+        return f"{where}: must match {limits['pattern']}, got {got}"
+    plain = {
+        "int_type": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "float_type": "must be a number",
+        "finite_number": "must be a finite number",
+        "bool_type": "must be true or false",
+        "string_type": "must be text; put it in quotes",
+        "string_too_short": "must not be empty",
+        "too_short": "must have at least one entry",
+        "tuple_type": "must be a list",
+        "dict_type": "must be a mapping of names to values",
+        "model_type": "must be a mapping of fields to values",
+        "model_attributes_type": "must be a mapping of fields to values",
+    }
+    return f"{where}: {plain.get(kind, item['msg'])}, got {got}"
+
+
+def _model_at(annotation: Any, loc: Sequence[int | str]) -> type[BaseModel] | None:
+    """The model whose field is at `loc`, seen from a value of type `annotation`."""
+    model = next(_models(annotation), None)
+    for part in loc:
+        if model is not None and isinstance(part, str):
+            field = model.model_fields.get(part)
+            model = next(_models(field.annotation), None) if field else None
+    return model
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, types.UnionType, tuple, Annotated):
+        for inner in get_args(annotation):
+            yield from _models(inner)
+
+
+def check(parts: Mapping[str, Any], base: Path, errors: list[str]) -> None:
+    """What must hold between fields; `parts` as from `sections`. Relative paths start at `base`."""
+    market, tariffs, time, grid = (parts[name] for name in ("market", "tariffs", "time", "grid"))
+    if market is not None:
+        errors.extend(_market(market))
+        if tariffs is not None:
+            errors.extend(_tariffs(tariffs, market))
+        if time is not None:
+            errors.extend(_time(time, market))
+    feeder = None
+    if grid is not None:
+        low, high = grid.voltage_band
+        if not 0.5 <= low < high <= 1.5:
+            must = "must be [least, largest] with 0.5 <= least < largest <= 1.5"
+            errors.append(f"grid.voltage_band: {must}, got [{low:g}, {high:g}]")
+        feeder = scenario_files.find_feeder(grid.network, base, errors)
+    profiles = scenario_files.find_profiles(parts["profiles"], base, errors) if parts["profiles"] else None
+    groups = parts["participants"]
+    if not groups:
+        return
+    _groups(groups, market, errors)
+    if profiles is not None:
+        _profiles(groups, profiles, parts, errors)
+    if feeder is not None and parts["seed"] is not None:
+        errors.extend(_connections(groups, feeder, parts["seed"]))
+
+
+def _market(market: Market) -> Iterator[str]:
+    if DAY % market.slot:
+        yield f"market.slot: must divide a day, got {market.slot} s; use 15 min, 30 min or 60 min"
+    if market.price_floor >= market.price_cap:
+        gap = f"got {write_price(market.price_floor)} and {write_price(market.price_cap)}"
+        yield f"market.price_floor: must be less than price_cap, {gap}"
+    for name in ("price_floor", "price_cap"):
+        yield from _on_tick(f"market.{name}", getattr(market, name), market.tick)
+    if market.opens_before <= market.gate_closure:
+        gap = f"got {market.opens_before} s and {market.gate_closure} s"
+        yield f"market.opens_before: must be longer than gate_closure, {gap}"
+
+
+def _on_tick(path: str, price: int, tick: int) -> Iterator[str]:
+    if price % tick:
+        below = price // tick * tick
+        near = f"use {write_price(below)} or {write_price(below + tick)}"
+        yield f"{path}: must be a multiple of the tick {write_price(tick)}, got {write_price(price)}; {near}"
+
+
+def _in_range(path: str, price: int, market: Market) -> Iterator[str]:
+    if not market.price_floor <= price <= market.price_cap:
+        low, high = write_price(market.price_floor), write_price(market.price_cap)
+        yield f"{path}: must be within price_floor and price_cap ({low} to {high}), got {write_price(price)}"
+
+
+def _tariffs(tariffs: Tariffs, market: Market) -> Iterator[str]:
+    for name in ("retail", "feed_in"):
+        yield from _on_tick(f"tariffs.{name}", getattr(tariffs, name), market.tick)
+        yield from _in_range(f"tariffs.{name}", getattr(tariffs, name), market)
+    if tariffs.feed_in > tariffs.retail:
+        gap = f"got {write_price(tariffs.feed_in)} and {write_price(tariffs.retail)}"
+        yield f"tariffs.feed_in: must be at most retail (else buying to sell back earns money), {gap}"
+
+
+def _time(time: Time, market: Market) -> Iterator[str]:
+    if time.days is not None and time.slots is not None:
+        yield f"time.slots: give days or slots, not both, got {time.days} and {time.slots}"
+    if market.slot > 0 and time.start % (market.slot * NS):
+        earlier = format_time(time.start - time.start % (market.slot * NS))
+        yield f"time.start: must be the begin of a slot, got {format_time(time.start)}; use {earlier}"
+    if time.start < market.opens_before * NS:
+        yield f"time.start: must be after 1970-01-01, got {format_time(time.start)}"
+
+
+def _groups(groups: Sequence[Group | None], market: Market | None, errors: list[str]) -> None:
+    seen: dict[str, int] = {}
+    for at, group in enumerate(groups):
+        if group is None:
+            continue
+        path = f"participants[{at}]"
+        if group.group in seen:
+            errors.append(f"{path}.group: {group.group!r} is the name of participants[{seen[group.group]}] too; rename it")
+        seen.setdefault(group.group, at)
+        errors.extend(_devices(group, path))
+        errors.extend(_size(group, path))
+        _strategies(group.strategy, f"{path}.strategy", errors)
+        if market is not None:
+            for name, prices in (("value", group.value), ("cost", group.cost)):
+                for price in prices or ():
+                    errors.extend(_in_range(f"{path}.{name}", price, market))
+            for price in (group.biomass.cost if group.biomass else None) or ():
+                errors.extend(_in_range(f"{path}.biomass.cost", price, market))
+
+
+def _size(group: Group, path: str) -> Iterator[str]:
+    ids = group.connect.ids
+    if ids is None and group.count is None:
+        yield f"{path}.count: is missing; give the number of members, or list their connections in connect"
+    if ids is not None and group.count not in (None, len(ids)):
+        yield f"{path}.count: must be the number of connections listed, {len(ids)}, or left out, got {group.count}"
+
+
+def _devices(group: Group, path: str) -> Iterator[str]:
+    for name in NEEDS[group.kind]:
+        if getattr(group, name) is None:
+            yield f"{path}.{name}: is missing; the kind {group.kind} needs it"
+    if group.battery is not None:
+        if ":" in group.battery.rule:
+            fault = registered.fault(group.battery.rule)
+            if fault:
+                yield f"{path}.battery.rule: {fault}"
+        elif group.battery.rule not in RULES:
+            yield f"{path}.battery.rule: unknown rule {group.battery.rule!r}; {hint(group.battery.rule, RULES)}"
+        if not any(getattr(group, name) for name in DEVICES if name != "battery"):
+            need = "a battery stores its owner's own energy; give the group a load or a generator too"
+            yield f"{path}.battery: {need}"
+
+
+def _strategies(items: Sequence[Strategy], path: str, errors: list[str]) -> None:
+    if not items:
+        errors.append(f"{path}: must have at least one entry")
+    for i, item in enumerate(items):
+        where = path if len(items) == 1 else f"{path}[{i}]"
+        errors.extend(f"{where}: {fault}" for fault in strategies.check(item.name, item.params))
+    total = sum(item.share for item in items)
+    if items and abs(total - 1) > 1e-6:
+        errors.append(f"{path}: shares must add up to 1, got {total:g}")
+
+
+def device_profiles(group: Group) -> Iterator[tuple[str, tuple[str, ...] | None]]:
+    """Field and profile names of each device of the group; None where the default applies."""
+    for name in DEVICES[:-1]:
+        device = getattr(group, name)
+        if device is not None:
+            yield name, device.profile
+
+
+def _profiles(
+    groups: Sequence[Group | None], profiles: ProfileSet, parts: Mapping[str, Any], errors: list[str]
+) -> None:
+    for at, group in enumerate(groups):
+        for name, given in device_profiles(group) if group is not None else ():
+            for wanted in given or ():
+                if not profiles.family(wanted):
+                    errors.append(
+                        f"participants[{at}].{name}.profile: unknown profile {wanted!r}; {hint(wanted, profiles.names)}"
+                    )
+
+
+def _connections(groups: Sequence[Group | None], feeder: Feeder, seed: int) -> list[str]:
+    return allocate(groups, feeder, np.random.SeedSequence(seed))[1]
