@@ -1,0 +1,218 @@
+"""The ledger file: journal and postings in SQL tables, written by one writer, never changed. The only SQL.
+
+Everything in it follows from the journal; postings are kept beside it so that anyone can sum them with any tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import sqlalchemy as sa
+
+from market import journal, schema
+from market.events import Entry
+from market.frames import settlements_frame, trades_frame
+from market.ledger import LedgerError, Posting, fold, market_settings, postings, require_zero_sums
+from market.orders import CreateMarket, MarketSettings
+from market.schema import current, downgrade, upgrade
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Ledger", "LedgerError", "Meta", "current", "downgrade", "upgrade"]
+
+CHUNK = 10_000
+"""Rows read at a time, so that a ledger of any length fits into memory."""
+
+JournalRow = tuple[int, bytes, bytes]
+"""seq, body, leaf."""
+PostingRow = tuple[int, int, str, str, int]
+"""seq, line, account, asset, amount."""
+
+
+class Meta(NamedTuple):
+    """What a ledger says of itself. `market` and `feeder` are None until a market was created in it."""
+
+    path: Path
+    revision: str
+    entries: int
+    market: MarketSettings | None
+    feeder: str | None
+
+
+class Ledger:
+    """A ledger file, open for reading or for writing. Use it as a context manager, or call `close`."""
+
+    def __init__(self, path: Path, *, readonly: bool) -> None:
+        """Opens an existing file; see `create` and `open`."""
+        schema.require_file(path)
+        self.path = path
+        self._market: CreateMarket | None = None
+        self._lock = None if readonly else schema.WriterLock(path)
+        self._engine = schema.connect(path, readonly=readonly)
+        try:
+            schema.check(self._engine, path)
+            self._insert_entry = str(sa.insert(schema.journal).compile(dialect=self._engine.dialect))
+            self._insert_posting = str(sa.insert(schema.posting).compile(dialect=self._engine.dialect))
+            self._last: int = self._rows(sa.select(sa.func.coalesce(sa.func.max(schema.journal.c.seq), 0)))[0][0]
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def create(cls, target: str | Path) -> Self:
+        """A new, empty ledger at a path or sqlite:/// URL, open for writing.
+
+        Raises LedgerError if the file exists, whatever is in it, or cannot be made.
+        """
+        path = schema.file_of(target)
+        schema.create(path)
+        return cls(path, readonly=False)
+
+    @classmethod
+    def open(cls, target: str | Path, *, readonly: bool = True) -> Self:
+        """An existing ledger. Any number may read while one writes.
+
+        Raises LedgerError if it is no ledger, has another schema, is damaged, or another writer has it.
+        """
+        return cls(schema.file_of(target), readonly=readonly)
+
+    def close(self) -> None:
+        """Let go of the file. A ledger of which no reader is left is then one file, complete in itself."""
+        self._engine.dispose()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Store entries and their postings durably, all or none: when this returns, they are on the disk.
+
+        Raises LedgerError, and stores nothing, if the entries do not continue the journal, their postings do not
+        balance, or the disk refuses; JournalError if one has no canonical form. The ledger stays usable.
+        """
+        if self._lock is None:
+            raise LedgerError(f"{self.path}: is open for reading only; open it with readonly=False")
+        rows: list[JournalRow] = []
+        moved: list[PostingRow] = []
+        market = self._market or self._find_market()
+        for seq, entry in enumerate(entries, self._last + 1):
+            if entry.seq != seq:
+                raise LedgerError(f"{self.path}: entry {seq} is next, not {entry.seq}")
+            body = journal.encode(entry)
+            rows.append((seq, body, journal.leaf(body)))
+            market = market or _creation(entry)
+            if market is not None:
+                moved += [(seq, line, *item) for line, item in enumerate(postings(entry, market.settings))]
+        with schema.explained(self.path), self._engine.execution_options(writes=True).begin() as connection:
+            if rows:
+                connection.exec_driver_sql(self._insert_entry, rows)
+            if moved:
+                connection.exec_driver_sql(self._insert_posting, moved)
+        self._market = market
+        self._last += len(rows)
+
+    def __len__(self) -> int:
+        """Number of the last entry that was stored when this ledger was opened, or by it since."""
+        return self._last
+
+    def pages(self, first: int = 1) -> Iterator[tuple[list[JournalRow], list[PostingRow]]]:
+        """The rows as stored, some thousand entries at a time with the postings up to the last of them.
+
+        The last page has the postings that belong to no entry, if there are any.
+        """
+        by_line = sa.select(schema.posting).order_by(schema.posting.c.seq, schema.posting.c.line)
+        before = first - 1
+        for rows in self._journal_pages(first):
+            last = rows[-1][0]
+            yield rows, self._rows(by_line.where(schema.posting.c.seq > before, schema.posting.c.seq <= last))
+            before = last
+        if orphans := self._rows(by_line.where(schema.posting.c.seq > before)):
+            yield [], orphans
+
+    def bodies(self, first: int = 1) -> Iterator[JournalRow]:
+        """(seq, canonical bytes, leaf hash) of every entry from `first` on, in order."""
+        for rows in self._journal_pages(first):
+            yield from rows
+
+    def entries(self, first: int = 1) -> Iterator[Entry]:
+        """Every entry from `first` on, in order. Raises JournalError with its seq if one was tampered with."""
+        for seq, body, _ in self.bodies(first):
+            try:
+                entry = journal.decode(body)
+            except journal.JournalError as error:
+                raise journal.JournalError(error.reason, seq) from error
+            yield entry
+
+    def postings(self, first: int = 1) -> Iterator[PostingRow]:
+        """(seq, line, account, asset, amount) of every posting from entry `first` on. Checks the sums as it reads.
+
+        Raises LedgerError if the postings of an entry do not sum to zero.
+        """
+        for _, rows in self.pages(first):
+            for seq, lines in groupby(rows, itemgetter(0)):
+                stored = list(lines)
+                require_zero_sums(seq, [Posting(*row[2:]) for row in stored])
+                yield from stored
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        """Balance per (account, asset): received less given. Assets sum to zero."""
+        return fold(Posting(*row[2:]) for row in self.postings())
+
+    def meta(self) -> Meta:
+        """Schema, length, rules and feeder."""
+        market = self._market or self._find_market()
+        settings, feeder = (market.settings, market.feeder) if market else (None, None)
+        return Meta(self.path, schema.HEAD, self._last, settings, feeder)
+
+    def missing_triggers(self) -> list[str]:
+        """Names of the triggers that would refuse to change the ledger, but are gone."""
+        names = sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        return sorted(schema.TRIGGERS - {row[0] for row in self._rows(names)})
+
+    def trades(self) -> pd.DataFrame:
+        """One row per trade: seq, time, delivery (UTC), then the fields of `market.events.Traded` in market units."""
+        return trades_frame(self.entries(), self._settings())
+
+    def settlements(self) -> pd.DataFrame:
+        """One row per participant and settled slot, the utility included, in market units; `estimated` where no
+        meter reading was known.
+        """
+        return settlements_frame(self.entries(), self._settings())
+
+    def _journal_pages(self, first: int) -> Iterator[list[JournalRow]]:
+        by_seq = sa.select(schema.journal).order_by(schema.journal.c.seq).limit(CHUNK)
+        while rows := self._rows(by_seq.where(schema.journal.c.seq >= first)):
+            yield rows
+            first = rows[-1][0] + 1
+
+    def _settings(self) -> MarketSettings:
+        market = self._market or self._find_market()
+        if market is None:
+            raise LedgerError(f"{self.path}: holds no market yet; its first command must create one")
+        return market.settings
+
+    def _find_market(self) -> CreateMarket | None:
+        self._market = next((market for entry in self.entries() if (market := _creation(entry))), None)
+        return self._market
+
+    def _rows(self, statement: sa.Select[Any] | sa.TextClause) -> list[Any]:
+        with schema.explained(self.path), self._engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(statement)]
+
+
+def _creation(entry: Entry) -> CreateMarket | None:
+    command = entry.command
+    return command if isinstance(command, CreateMarket) and market_settings(entry) else None
