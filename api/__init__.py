@@ -1,0 +1,1 @@
+"""The edges: command line, report, and later the servers. Bytes in, bytes out; nothing below imports this."""

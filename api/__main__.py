@@ -1,0 +1,5 @@
+"""`python -m api` is `wattbook`."""
+
+from api.cli import main
+
+main()

@@ -1,0 +1,75 @@
+"""The command line: `wattbook`. Commands live in `api.commands`; what is heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from api.commands import database, feeder, ledger, report, run, scenarios
+from api.console import complain
+from api.errors import explain
+
+HELP = """Trade local energy on a feeder, check every match against its wires, and keep a ledger that anyone can audit.
+
+Exit codes: 0 fine; 1 a check found something wrong; 2 wrong input; 3 the machine refused (disk full, no permission);
+130 interrupted.
+"""
+EPILOG = "Example: wattbook run village --seed 3"
+
+
+class _Commands(TyperGroup):
+    """The commands, with foreseen errors told as lines and exit codes."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  what is not foreseen is raised again
+            told = explain(error)
+            if told is None or ctx.params.get("debug"):
+                raise
+            complain(told.messages)
+            raise typer.Exit(int(told.code)) from error
+
+
+app = typer.Typer(
+    name="wattbook",
+    cls=_Commands,
+    help=HELP,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from api.version import version
+
+        typer.echo(f"wattbook {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", envvar="WATTBOOK_DEBUG", help="Show the traceback of an error.")] = False,
+) -> None:
+    pass
+
+
+app.command("run", epilog="Example: wattbook run village --seed 3 --out runs/first")(run.run)
+app.command("report", epilog="Example: wattbook report runs/village-seed1 --open")(report.report)
+app.command("audit", epilog="Example: wattbook audit runs/village-seed1/ledger.db")(ledger.audit)
+app.command("replay", epilog="Example: wattbook replay runs/village-seed1/ledger.db --recheck")(ledger.replay)
+app.command("feeder", epilog="Example: wattbook feeder my-street.json")(feeder.feeder)
+app.add_typer(scenarios.app, name="scenarios")
+app.add_typer(database.app, name="db")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="wattbook")
