@@ -1,0 +1,207 @@
+"""Converted nets must have the voltages that pandapower itself finds; needs the extra `import`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grid.feeder import Feeder, FeederError
+from grid.pandapower_import import from_pandapower, from_pandapower_json, from_simbench, simbench_net
+from grid.powerflow import solve
+
+pandapower = pytest.importorskip("pandapower", reason="pandapower is not installed (extra `import`)")
+networks = pytest.importorskip("pandapower.networks", reason="pandapower is not installed (extra `import`)")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+POWERS = ("load", "sgen", "storage", "asymmetric_load", "asymmetric_sgen")
+INJECTS = {"sgen": 1, "asymmetric_sgen": 1}
+
+
+def powers(net: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Injections [W, var] of every connection of the converted net in its order, the slack's first, shape (C, 2)."""
+    rows = [(0.0, 0.0)]
+    for table in POWERS:
+        elements = net[table][net[table].in_service]
+        sums = []
+        for kind in ("p", "q"):
+            unit = "mw" if kind == "p" else "mvar"
+            names = [f"{kind}_{phase}_{unit}" for phase in "abc"] if "asymmetric" in table else [f"{kind}_{unit}"]
+            sums.append(elements[names].sum(axis=1) * elements.scaling * 1e6 * INJECTS.get(table, -1))
+        rows += list(zip(*sums, strict=True))
+    return np.array(rows)
+
+
+def difference(net: Any, feeder: Feeder | None = None, **options: Any) -> float:
+    """Largest difference [pu] between the bus voltages of `runpp` and those of the converted feeder."""
+    pandapower.runpp(net, numba=False, tolerance_mva=1e-11, voltage_depend_loads=False, **options)
+    feeder = feeder or from_pandapower(net, "net", POWERS, trafo_model=options.get("trafo_model", "t"))
+    injections = powers(net)
+    u_pu = solve(feeder, injections[None, :, 0], injections[None, :, 1]).u_pu[0]
+    known = dict(zip(feeder.bus_ids, u_pu, strict=True))
+    names = net.bus.name.where(~net.bus.name.duplicated(keep=False)).str.split().str.join(" ")
+    ids = [name if isinstance(name, str) and name else f"bus {index}" for index, name in names.items()]
+    pairs = [(known[name], u) for name, u in zip(ids, net.res_bus.vm_pu, strict=True) if name in known]
+    assert len(pairs) > 0.5 * len(net.bus)
+    return max(abs(ours - theirs) for ours, theirs in pairs)
+
+
+NETS: dict[str, Callable[[], Any]] = {
+    "CIGRE LV": networks.create_cigre_network_lv,
+    "Kerber rural, overhead": networks.create_kerber_landnetz_freileitung_1,
+    "Kerber rural, cable": networks.create_kerber_landnetz_kabel_2,
+    "Kerber village": networks.create_kerber_dorfnetz,
+    "Kerber suburb": networks.create_kerber_vorstadtnetz_kabel_1,
+    "IEEE European LV": networks.ieee_european_lv_asymmetric,
+    "Dickert": networks.create_dickert_lv_network,
+    "synthetic rural": lambda: networks.create_synthetic_voltage_control_lv_network("rural_1"),
+    "four loads": networks.panda_four_load_branch,
+    "CIGRE MV": networks.create_cigre_network_mv,
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_net_keeps_its_voltages(name: str) -> None:
+    assert difference(NETS[name]()) < 1e-8
+
+
+@pytest.mark.parametrize("code", ["1-LV-rural1--0-sw", "1-LV-rural2--0-sw", "1-LV-urban6--0-sw", "1-MV-rural--0-sw"])
+def test_a_simbench_net_keeps_its_voltages(code: str) -> None:
+    pytest.importorskip("simbench", reason="simbench is not installed (extra `import`)")
+    net = simbench_net(code)
+    if code.startswith("1-MV"):
+        net.trafo.loc[net.trafo.index[1], "in_service"] = False  # two in parallel are a loop
+        assert difference(net) < 1e-8
+    else:
+        assert difference(net, from_simbench(code, POWERS)) < 1e-8
+
+
+@pytest.mark.parametrize("model", ["t", "pi"])
+@pytest.mark.parametrize("side", ["hv", "lv"])
+@pytest.mark.parametrize("position", [-2, 1.5, 2])
+@pytest.mark.parametrize(("step", "degree"), [(2.5, 0.0), (-1.5, 0.0), (2.5, 90.0)])
+def test_every_transformer_convention_survives(
+    model: str, side: str, position: float, step: float, degree: float
+) -> None:
+    net = networks.create_kerber_dorfnetz()
+    values = {"tap_side": side, "tap_pos": position, "tap_neutral": 1, "tap_min": -2, "tap_max": 2, "parallel": 2}
+    values |= {"tap_step_percent": step, "tap_step_degree": degree, "tap_changer_type": "Ratio", "df": 0.8}
+    values |= {"pfe_kw": 9.0, "i0_percent": 4.0, "shift_degree": 330.0, "vn_lv_kv": 0.41}
+    for column, value in values.items():
+        net.trafo[column] = value
+    assert difference(net, trafo_model=model) < 1e-8
+
+
+def small() -> Any:
+    """Source, transformer, two lines in a row; bus 3 hangs on the second."""
+    net = pandapower.create_empty_network(name="small")
+    for voltage in (20.0, 0.4, 0.4, 0.4):
+        pandapower.create_bus(net, voltage)
+    pandapower.create_ext_grid(net, 0, vm_pu=1.01)
+    pandapower.create_transformer(net, 0, 1, "0.4 MVA 20/0.4 kV")
+    for start in (1, 2):
+        pandapower.create_line(net, start, start + 1, 0.3, "NAYY 4x150 SE")
+    pandapower.create_load(net, 3, 0.02, 0.005, name="house")
+    pandapower.create_sgen(net, 2, 0.01)
+    return net
+
+
+def errors(net: Any) -> Sequence[str]:
+    with pytest.raises(FeederError) as caught:
+        from_pandapower(net, "net", ("load", "sgen"))
+    return caught.value.errors
+
+
+def test_loads_and_generators_become_connections_by_name_or_index_and_the_utility_one_at_the_source() -> None:
+    feeder = from_pandapower(small(), connections=("load", "sgen"), license="CC0-1.0")
+    assert (feeder.name, feeder.license) == ("small", "CC0-1.0")
+    assert feeder.connection_ids == ["slack", "house", "sgen 0"]
+    assert [feeder.bus_ids[bus] for bus in feeder.connection_bus] == ["bus 0", "bus 3", "bus 2"]
+
+
+def test_closed_switches_join_buses_and_parallel_lines_share_the_current() -> None:
+    net = small()
+    pandapower.create_bus(net, 0.4)
+    pandapower.create_switch(net, 3, 4, "b")
+    pandapower.create_load(net, 4, 0.01)
+    net.line.loc[1, ["parallel", "df"]] = 2, 0.9
+    feeder = from_pandapower(net)
+    assert feeder.bus_ids == ["bus 0", "bus 1", "bus 2", "bus 3"]
+    assert feeder.i_max_a[1] == pytest.approx(2 * 0.9 * feeder.i_max_a[0])
+    assert difference(net) < 1e-8
+
+
+def test_an_open_line_end_keeps_charging_and_what_lies_behind_it_is_left_out() -> None:
+    net = small()
+    net.line["c_nf_per_km"] = 90_000.0
+    pandapower.create_bus(net, 0.4)
+    pandapower.create_line(net, 3, 4, 1.0, "NAYY 4x150 SE")
+    pandapower.create_switch(net, 2, 1, "l", closed=False)
+    net.load.in_service = False
+    feeder = from_pandapower(net, connections=("sgen",))
+    assert feeder.line_ids == ["line 0"]
+    pandapower.create_switch(net, 1, 0, "l", closed=False)
+    net.sgen.in_service = False
+    assert from_pandapower(net).line_ids == []
+    net.switch.closed = [False, True]
+    net.switch.bus = [3, 1]
+    feeder = from_pandapower(net, connections=("sgen",))
+    assert feeder.bus_ids == ["bus 0", "bus 1", "bus 2", "line 1 (open end)"]
+    assert difference(net) < 1e-8
+
+
+def test_a_ring_several_sources_and_unsupplied_loads_are_named() -> None:
+    net = small()
+    pandapower.create_line(net, 3, 1, 0.3, "NAYY 4x150 SE", name="ring")
+    fault = "closes a loop between 'bus 3' and 'bus 1'; only radial feeders are supported, open the loop"
+    assert errors(net) == [f"feeder: line 'ring': {fault}"]
+    net = small()
+    pandapower.create_ext_grid(net, 3)
+    pandapower.create_gen(net, 2, 0.1)
+    assert errors(net) == [
+        "feeder: gen 0 is not supported; it holds the voltage of its bus; make it an sgen",
+        "feeder: must have one source (ext_grid in service), got 2 ('bus 0', 'bus 3')",
+    ]
+    net = small()
+    net.line.loc[0, "in_service"] = False
+    assert errors(net) == [
+        "feeder: load 'house': its bus 3 is not supplied; close a switch or set in_service False",
+        "feeder: sgen 'sgen 0': its bus 2 is not supplied; close a switch or set in_service False",
+    ]
+
+
+def test_numbers_that_a_feeder_cannot_carry_are_named_by_element() -> None:
+    net = small()
+    net.line.loc[1, ["max_i_ka", "r_ohm_per_km"]] = np.nan, -1.0
+    assert errors(net) == [
+        "feeder: line 'line 1'.r_ohm: must be a finite number >= 0, got -0.3",
+        "feeder: line 'line 1'.i_max_a: must be a finite number > 0, got nan",
+    ]
+    net = small()
+    net.line["g_us_per_km"] = 1.0
+    net.trafo["tap_dependency_table"] = True
+    assert [error.split(";")[0] for error in errors(net)] == [
+        "feeder: line 'line 0': g_us_per_km must be 0, got 1.0",
+        "feeder: line 'line 1': g_us_per_km must be 0, got 1.0",
+        "feeder: transformer 'transformer 0': tap_dependency_table is not supported",
+    ]
+
+
+def test_a_net_saved_as_json_is_read_and_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "small.json"
+    pandapower.to_json(small(), str(path))
+    assert from_pandapower_json(path).connection_ids == ["slack", "house"]
+    path.write_text(path.read_text(encoding="utf-8")[:500], encoding="utf-8")
+    with pytest.raises(FeederError, match=r"small.json is no pandapower net"):
+        from_pandapower_json(path)
+    with pytest.raises(FeederError, match=r"none.json is no pandapower net"):
+        from_pandapower_json(tmp_path / "none.json")
+
+
+def test_an_unknown_simbench_code_is_refused() -> None:
+    pytest.importorskip("simbench", reason="simbench is not installed (extra `import`)")
+    with pytest.raises(FeederError, match="there is no SimBench code '1-LV-rural9--0-sw'"):
+        from_simbench("1-LV-rural9--0-sw")
