@@ -35,7 +35,8 @@ class Traders:
     sell: Bools
     """(K,) True: an ask, False: a bid."""
     limit: Ints
-    """(K,) private value of a buyer, private cost of a seller."""
+    """(K,) the most that a buyer gains by paying to another participant, the grid fee already taken off; a seller's
+    cost."""
     quantity: Ints
     """(K,) what is left to trade, > 0."""
     live: Ints
@@ -81,13 +82,15 @@ class Market:
     floor: int
     """Least price allowed."""
     cap: int
-    """Largest price allowed."""
+    """Largest price allowed, a whole number of ticks above the floor."""
     tick: int
-    """Prices are multiples of this."""
+    """Prices are the floor and whole numbers of this above it."""
     retail: int
     """The utility's standing ask in every slot."""
     feed_in: int
     """The utility's standing bid in every slot."""
+    grid_fee: int
+    """What a buyer pays on top of the price, unless the seller is the utility."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +100,21 @@ class Orders:
     index: Ints
     """(M,) row of `Traders`, at most once each."""
     price: Ints
-    """(M,) a multiple of the tick within the market's range."""
+    """(M,) on the market's tick grid, within its range."""
     quantity: Ints
     """(M,) at most what is left; 0 withdraws the live order."""
     immediate: bool = False
     """True: trade now what is possible and let nothing rest (IOC)."""
 
 
-def tick_down(price: Ints, tick: int) -> Ints:
-    """Largest multiple of `tick` that is at most `price`, element by element."""
-    return price // tick * tick
+def tick_down(price: Ints, market: Market) -> Ints:
+    """Largest price of the market's grid that is at most `price`, element by element; the range does not bind."""
+    return market.floor + (price - market.floor) // market.tick * market.tick
 
 
-def tick_up(price: Ints, tick: int) -> Ints:
-    """Least multiple of `tick` that is at least `price`, element by element."""
-    return -(-price // tick) * tick
+def tick_up(price: Ints, market: Market) -> Ints:
+    """Least price of the market's grid that is at least `price`, element by element; the range does not bind."""
+    return market.floor - (market.floor - price) // market.tick * market.tick
 
 
 def tick_limits(traders: Traders, market: Market) -> tuple[Ints, Bools]:
@@ -120,16 +123,10 @@ def tick_limits(traders: Traders, market: Market) -> tuple[Ints, Bools]:
     A bid of 10.004 ct at a tick of 0.01 ct may go up to 10.00, an ask down to 10.01. No price exists for a buyer
     whose value is below the market's floor, nor for a seller whose cost is above the cap.
     """
-    low, high = price_grid(market)
-    ask = np.maximum(tick_up(traders.limit, market.tick), low)
-    bid = np.minimum(tick_down(traders.limit, market.tick), high)
-    exists = np.where(traders.sell, ask <= high, bid >= low)
+    ask = np.maximum(tick_up(traders.limit, market), market.floor)
+    bid = np.minimum(tick_down(traders.limit, market), market.cap)
+    exists = np.where(traders.sell, ask <= market.cap, bid >= market.floor)
     return np.where(traders.sell, ask, bid), exists
-
-
-def price_grid(market: Market) -> tuple[int, int]:
-    """Least and largest price that is both in the market's range and a multiple of the tick."""
-    return -(-market.floor // market.tick) * market.tick, market.cap // market.tick * market.tick
 
 
 def round_to_trade(price: NDArray[np.float64], limits: Ints, traders: Traders, market: Market) -> Ints:
@@ -137,10 +134,9 @@ def round_to_trade(price: NDArray[np.float64], limits: Ints, traders: Traders, m
 
     `limits` come from `tick_limits`; shapes are (K,). Prices outside the market's range move to its end.
     """
-    low, high = price_grid(market)
-    steps = price / market.tick
-    ticks = np.where(traders.sell, np.floor(steps), np.ceil(steps))
-    whole = np.clip(ticks * market.tick, low, high).astype(np.int64)
+    steps = (np.clip(price, market.floor, market.cap) - market.floor) / market.tick
+    ticks = np.where(traders.sell, np.floor(steps), np.ceil(steps)).astype(np.int64)
+    whole = market.floor + ticks * market.tick
     kept: Ints = np.where(traders.sell, np.maximum(whole, limits), np.minimum(whole, limits))
     return kept
 

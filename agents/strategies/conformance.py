@@ -44,7 +44,8 @@ def _check_orders(where: str, traders: Traders, market: Market, orders: Orders, 
         return
     index = index.astype(np.int64)
     assert ((quantity >= 0) & (quantity <= traders.quantity[index])).all(), f"{where}: more than what is left"
-    assert (price % market.tick == 0).all(), f"{where}: price is not a multiple of the tick {market.tick}"
+    on_tick = (price - market.floor) % market.tick == 0
+    assert on_tick.all(), f"{where}: price is not a whole number of ticks ({market.tick}) above the floor"
     inside = (price >= market.floor) & (price <= market.cap)
     assert inside.all(), f"{where}: price outside the market's range {market.floor} .. {market.cap}"
     if keeps_limit:
@@ -120,7 +121,7 @@ def _market(scene: np.random.Generator, slots: Ints, call: int) -> Market:
         number=slots, bid=bid, ask=ask, last=np.full(size, NO_PRICE),
         seconds_to_gate=np.linspace(900.0, 900.0 * size, size),
         rounds_done=np.full(size, call), rounds_left=np.full(size, _CALLS - call), shouts=shouts,
-        floor=-50_000, cap=400_000, tick=100, retail=300_000, feed_in=80_000,
+        floor=-50_030, cap=400_070, tick=100, retail=300_070, feed_in=80_070, grid_fee=0,
     )  # fmt: skip
     for array in (public.number, public.bid, public.ask, public.last, public.shouts.price, public.shouts.slot):
         array.flags.writeable = False

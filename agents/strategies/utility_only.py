@@ -28,5 +28,6 @@ class UtilityOnly:
 
     def quote(self, traders: Traders, market: Market, rng: np.random.Generator) -> Orders:
         price = np.where(traders.sell, market.feed_in, market.retail)
-        gains = np.where(traders.sell, traders.limit <= price, traders.limit >= price)
+        # Energy from the utility bears no fee on top, so it may cost the whole value.
+        gains = np.where(traders.sell, traders.limit <= price, traders.limit + market.grid_fee >= price)
         return quote_all(traders, price, gains, immediate=True)

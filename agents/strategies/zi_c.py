@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from agents.strategies.columns import Market, Orders, Traders, price_grid, quote_all, tick_limits
+from agents.strategies.columns import Market, Orders, Traders, quote_all, tick_limits
 
 
 class ZiC:
@@ -33,10 +33,7 @@ class ZiC:
 
     def quote(self, traders: Traders, market: Market, rng: np.random.Generator) -> Orders:
         limits, exists = tick_limits(traders, market)
-        low, high = price_grid(market)
-        if self._tariff:
-            low = max(low, -(-market.feed_in // market.tick) * market.tick)
-            high = min(high, market.retail // market.tick * market.tick)
+        low, high = (market.feed_in, market.retail) if self._tariff else (market.floor, market.cap)
         span = np.where(traders.sell, high - limits, limits - low)
         steps = np.maximum(span, 0) // market.tick + 1
         away = np.floor(rng.random(len(traders)) * steps).astype(np.int64) * market.tick

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from agents.strategies.columns import Market, Orders, Traders, price_grid, quote_all
+from agents.strategies.columns import Market, Orders, Traders, quote_all
 
 
 class ZiU:
@@ -26,7 +26,6 @@ class ZiU:
         pass
 
     def quote(self, traders: Traders, market: Market, rng: np.random.Generator) -> Orders:
-        low, high = price_grid(market)
-        steps = (high - low) // market.tick + 1
-        price = low + np.floor(rng.random(len(traders)) * steps).astype(np.int64) * market.tick
+        steps = (market.cap - market.floor) // market.tick + 1
+        price = market.floor + np.floor(rng.random(len(traders)) * steps).astype(np.int64) * market.tick
         return quote_all(traders, price, np.ones(len(traders), dtype=np.bool_))

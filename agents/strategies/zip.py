@@ -40,7 +40,6 @@ from agents.strategies.columns import (
     Orders,
     Shouts,
     Traders,
-    price_grid,
     quote_all,
     round_to_trade,
     tick_limits,
@@ -129,14 +128,13 @@ class Zip:
         keys = np.flatnonzero(state.known)
         if not len(here) or not len(keys):
             return
-        low, high = price_grid(market)
         # One pair of draws per shout and trader, used or not: nobody's luck depends on another's private limit.
         draws = rng.random((len(here), len(keys), 2))
         draws[:, :, 0] *= self._parameters.target_ratio
         draws[:, :, 1] *= self._parameters.target_ticks * market.tick
         _learn(
             shouts.sell[here], shouts.price[here], shouts.accepted[here], draws, keys,
-            state.sell, state.active, state.limit, self._rate, self._momentum, float(low), float(high),
+            state.sell, state.active, state.limit, self._rate, self._momentum, float(market.floor), float(market.cap),
             state.price, state.step,
         )  # fmt: skip
 

@@ -26,12 +26,12 @@ def shouts(*rows: tuple[bool, int, bool]) -> Shouts:
     )
 
 
-def market(heard: Shouts | None = None, number: int = 7) -> Market:
+def market(heard: Shouts | None = None, number: int = 7, fee: int = 0) -> Market:
     one = np.array([NO_PRICE])
     return Market(
         number=np.array([number]), bid=one, ask=one, last=one, seconds_to_gate=np.array([900.0]),
         rounds_done=np.array([0]), rounds_left=np.array([5]), shouts=heard or shouts(),
-        floor=FLOOR, cap=CAP, tick=TICK, retail=300_000, feed_in=80_000,
+        floor=FLOOR, cap=CAP, tick=TICK, retail=300_000, feed_in=80_000, grid_fee=fee,
     )  # fmt: skip
 
 
@@ -60,8 +60,8 @@ class Nosy:
 
     def quote(self, traders: Traders, market: Market, rng: np.random.Generator) -> Orders:
         limits, exists = tick_limits(traders, market)
-        low = int(traders.limit.min(initial=CAP)) // TICK * TICK
-        return quote_all(traders, np.where(traders.sell, limits, np.minimum(limits, max(low, FLOOR))), exists)
+        lowest = limits[exists].min(initial=market.cap)
+        return quote_all(traders, np.where(traders.sell, limits, np.minimum(limits, lowest)), exists)
 
 
 class Greedy:
@@ -122,6 +122,12 @@ def test_utility_only_takes_what_gains_and_never_rests() -> None:
     orders = create("utility_only").quote(wants, market(), np.random.default_rng(0))
     assert orders.immediate
     assert list(zip(orders.index.tolist(), orders.price.tolist(), strict=True)) == [(0, 80_000), (2, 300_000)]
+
+
+def test_utility_only_pays_no_fee_to_the_wires() -> None:
+    wants = traders([False, False], [280_000, 279_999])
+    orders = create("utility_only").quote(wants, market(fee=20_000), np.random.default_rng(0))
+    assert orders.index.tolist() == [0]
 
 
 def quoted(strategy: Zip, crowd: Traders, *rows: tuple[bool, int, bool], number: int = 7) -> list[int]:
