@@ -46,7 +46,7 @@ def difference(net: Any, feeder: Feeder | None = None, **options: Any) -> float:
     ids = [name if isinstance(name, str) and name else f"bus {index}" for index, name in names.items()]
     pairs = [(known[name], u) for name, u in zip(ids, net.res_bus.vm_pu, strict=True) if name in known]
     assert len(pairs) > 0.5 * len(net.bus)
-    return max(abs(ours - theirs) for ours, theirs in pairs)
+    return float(max(abs(ours - theirs) for ours, theirs in pairs))
 
 
 NETS: dict[str, Callable[[], Any]] = {
