@@ -1,0 +1,98 @@
+"""A small, complete set of report data: three buses, four slots, two participants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def example() -> dict[str, Any]:
+    return {
+        "title": "Street, seed 1",
+        "heading": "A street trades",
+        "lede": "Two participants traded.",
+        "version": "1.2.3",
+        "times": ["12:00", "12:15", "12:30", "12:45"],
+        "zone": "21 June 2016, UTC",
+        "currency": "EUR",
+        "limits": {"voltage": [0.9, 1.1], "loading": 100},
+        "headline_note": "Scenario street, seed 1.",
+        "headline": [
+            {"label": "Traded", "value": "1.2", "unit": "kWh", "note": "40 % of the load"},
+            {"label": "Violations", "value": "0", "unit": "", "note": "", "tone": "good"},
+        ],
+        "map": {
+            "name": "street",
+            "placed": "drawn as a tree",
+            "reach": 0.05,
+            "start": 1,
+            "source": 0,
+            "band": [0.9, 1.1],
+            "buses": ["source", "a", "b"],
+            "x": [0.0, 0.5, 1.0],
+            "y": [0.0, 0.1, 0.0],
+            "rated": [400.0, 400.0, 400.0],
+            "who": ["", "home-001", "farm-001"],
+            "branches": {
+                "id": ["l1", "l2"],
+                "kind": ["line", "line"],
+                "rating": ["100 A", "100 A"],
+                "from": [0, 1],
+                "to": [1, 2],
+            },
+            "u": [[10000, 10010, 10020], [10000, 9950, 9900], [10000, 10100, 10200], [10000, 10000, 10000]],
+            "loading": [[120, 110], [500, 480], [900, 1010], [0, 0]],
+        },
+        "price": {
+            "unit": "ct/kWh",
+            "mean": [21.0, None, 19.5, 20.0],
+            "low": [20.0, None, 19.0, 20.0],
+            "high": [22.0, None, 20.0, 20.0],
+            "retail": 32.0,
+            "feed_in": 8.0,
+        },
+        "volume": {"local": [0.5, 0.0, 0.4, 0.3], "utility": [0.1, 0.0, 0.2, 0.0]},
+        "depth": {
+            "0": {"bids": [[22.0, 300], [21.0, 200]], "asks": [[23.0, 100]]},
+            "2": {"bids": [], "asks": [[25.0, 400]]},
+        },
+        "depth_start": 2,
+        "balance": {
+            "in": [
+                {"name": "solar", "label": "solar", "kwh": [1.0, 1.0, 1.2, 0.9]},
+                {"name": "grid", "label": "from the utility", "kwh": [0.2, 0.1, 0.0, 0.0]},
+            ],
+            "out": [{"name": "household", "label": "household", "kwh": [1.2, 1.1, 1.2, 0.9]}],
+        },
+        "bills": {
+            "groups": ["homes", "farms"],
+            "rows": [
+                {"name": "home-001", "group": "homes", "before": 2.0, "after": 1.5},
+                {"name": "farm-001", "group": "farms", "before": -1.0, "after": -1.5},
+            ],
+            "saved": [
+                {"group": "homes", "count": 1, "before": 2.0, "after": 1.5, "saved": 0.5},
+                {"group": "farms", "count": 1, "before": -1.0, "after": -1.5, "saved": 0.5},
+            ],
+        },
+        "refused": {
+            "note": "What does not fit is trimmed or skipped.",
+            "constraints": [{"constraint": "branch:l2", "count": 3, "wanted": 0.9, "admitted": 0.5, "refused": 0.4}],
+            "slots": [[0.0, 0.0], [0.0, 0.0], [0.9, 0.5], [0.0, 0.0]],
+        },
+        "compare_note": "The same day with the gate and without.",
+        "compare": [
+            {
+                "name": name, "slots": bad, "buses": 0, "branches": bad, "loading": [12.0, 50.0, high, 0.0],
+                "u_min": [1.0, 0.99, 1.0, 1.0], "u_max": [1.002, 1.0, 1.02, 1.0],
+            }
+            for name, bad, high in (("gate on", 0, 99.0), ("gate off", 1, 120.0))
+        ],
+        "strategies": [
+            {
+                "strategy": "zip", "participants": 2, "bought": 1.2, "sold": 1.2, "buy_price": 20.0, "sell_price": 20.0,
+                "saved": 1.0,
+            }
+        ],
+        "provenance": [["Scenario", "street"], ["Seed", "1"]],
+        "check": "wattbook audit runs/street-seed1/ledger.db",
+    }  # fmt: skip

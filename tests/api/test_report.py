@@ -1,0 +1,167 @@
+"""The report: one page that holds all it needs, safe whatever the names in it are, true to the figures given."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from api.report_html import embedded, number, table, text
+from api.report_page import page, plotly_js
+from tests.api.report_example import example
+
+NASTY = '</script><script>alert("1")</script><!-- & \' "'
+
+
+class Page(HTMLParser):
+    """What of a page a test wants to see: elements with their attributes, ids, and the text of scripts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self._script = False
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "script":
+            self._script = True
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "script":
+            self._script = False
+
+    def handle_data(self, data: str) -> None:
+        if self._script:
+            self.scripts[-1] += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def ids(self) -> list[str]:
+        return [attributes["id"] or "" for _, attributes in self.elements if "id" in attributes]
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return page(example())
+
+
+@pytest.fixture(scope="module")
+def parsed(html: str) -> Page:
+    return Page(html)
+
+
+def test_page_has_all_sections_and_its_contents_link_to_them(parsed: Page) -> None:
+    sections = [attributes["id"] for attributes in parsed.all("section")]
+    assert sections == [
+        "headline", "feeder", "price", "depth", "balance", "bills", "refused", "compare", "strategies", "provenance",
+    ]  # fmt: skip
+    linked = [attributes["href"] for attributes in parsed.all("a")]
+    assert [f"#{name}" for name in sections] == [href for href in linked if href != "#main"]
+
+
+def test_ids_are_unique_and_labels_point_to_them(parsed: Page) -> None:
+    assert len(parsed.ids) == len(set(parsed.ids))
+    targets = {attributes["for"] for tag, attributes in parsed.elements if tag in ("label", "output")}
+    targets |= {attributes["aria-labelledby"] for attributes in parsed.all("section")}
+    assert targets <= set(parsed.ids)
+
+
+def test_page_asks_for_nothing_outside_itself(html: str, parsed: Page) -> None:
+    for _, attributes in parsed.elements:
+        assert not {"src", "srcset", "data", "poster", "action"} & attributes.keys()
+        assert (attributes.get("href") or "#").startswith("#")
+    own = html.replace(plotly_js().replace("</script", "<\\/script").replace("<!--", "<\\!--"), "")
+    assert len(own) < len(html) - 1_000_000
+    assert not re.search(r"https?://|url\(|@import|fetch\(|XMLHttpRequest", own)
+    policy = next(attributes["content"] for attributes in parsed.all("meta") if "http-equiv" in attributes)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert "http" not in policy
+
+
+def test_every_chart_has_a_place_a_label_and_a_table_near_it(parsed: Page) -> None:
+    drawn = set(re.findall(r'chart\("([a-z-]+)"', parsed.scripts[-1]))
+    places = {
+        (attributes.get("id") or "").removeprefix("chart-"): attributes.get("aria-label")
+        for attributes in parsed.all("div")
+        if attributes.get("role") == "img"
+    }
+    assert drawn == places.keys()
+    assert all(places.values())
+    assert len(parsed.all("table")) >= len(parsed.all("section")) - 1
+
+
+def test_headings_do_not_skip_a_level(parsed: Page) -> None:
+    levels = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+
+
+def test_data_in_the_page_is_the_data_given(parsed: Page) -> None:
+    data = json.loads(parsed.scripts[0])
+    given = example()
+    for key in ("times", "map", "price", "volume", "depth", "balance", "bills", "refused", "compare"):
+        assert data[key] == json.loads(json.dumps(given[key]))
+
+
+def test_a_run_without_comparison_or_refusals_has_no_empty_charts() -> None:
+    data = example()
+    data["refused"]["constraints"] = []
+    for key in ("compare", "depth", "map"):
+        data[key] = None
+    ids = Page(page(data)).ids
+    assert "refused" in ids
+    assert not {"chart-refused-by", "chart-compare-loading", "chart-depth", "chart-map"} & set(ids)
+
+
+@pytest.mark.parametrize("field", ["title", "heading", "lede", "check"])
+def test_hostile_names_cannot_leave_their_place(field: str) -> None:
+    data = example()
+    data[field] = NASTY
+    data["map"]["buses"][0] = data["bills"]["rows"][0]["name"] = data["provenance"][0][1] = NASTY
+    data["refused"]["constraints"][0]["constraint"] = NASTY
+    hostile, clean = Page(page(data)), Page(page(example()))
+    assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in clean.elements]
+    assert json.loads(hostile.scripts[0])["map"]["buses"][0] == NASTY
+
+
+def test_nan_is_refused_rather_than_written() -> None:
+    data = example()
+    data["price"]["mean"][0] = float("nan")
+    with pytest.raises(ValueError, match="JSON"):
+        page(data)
+
+
+def test_page_stays_below_eight_megabytes(html: str) -> None:
+    assert len(html.encode()) < 8_000_000
+
+
+@pytest.mark.parametrize("value", [NASTY, "\u2028", "é", {"a": [1, None, "<"]}])
+def test_embedded_json_reads_back_and_has_no_markup(value: Any) -> None:
+    body = embedded(value)
+    assert json.loads(body) == value
+    assert not re.search("[<>&\u2028]", body)
+
+
+def test_numbers_are_written_for_people() -> None:
+    assert number(1234.5, 1) == "1\u202f234.5"
+    assert number(-0.25) == "\u22120.25"
+    assert number(None) == "–"
+    assert number(float("nan")) == "–"
+
+
+def test_table_heads_its_columns_and_rows() -> None:
+    html = table("Caption", [("name", None), ("kWh", 1)], [("a & b", 2.0), ("c", None)])
+    assert '<th scope="col">kWh</th>' in html
+    assert f'<th scope="row" class="text">{text("a & b")}</th><td>2.0</td>' in html
+    assert "<td>–</td>" in html
