@@ -17,7 +17,7 @@ from power_grid_model import (
     WindingType,
     initialize_array,
 )
-from power_grid_model.errors import PowerGridBatchError, PowerGridError
+from power_grid_model.errors import PowerGridBatchError, PowerGridError  # type: ignore[attr-defined]  # no __all__
 
 from grid.feeder import Feeder
 
@@ -103,10 +103,10 @@ def _solve(feeder: Feeder, p: Floats, q: Floats, start: int) -> tuple[Floats, ..
         raise PowerFlowError(feeder.name, start + slot, str(error.error_messages[0]).strip()) from error
     except PowerGridError as error:
         raise PowerFlowError(feeder.name, -1, str(error).strip()) from error
-    branches = {
-        key: np.concatenate([result[kind][key] for kind in (ComponentType.line, ComponentType.transformer)], axis=1)
-        for key in ends
-    }
+    # The result leaves out a kind of component that the feeder does not have.
+    kinds = [kind for kind in (ComponentType.line, ComponentType.transformer) if kind in result]
+    none = np.empty((len(p), 0))
+    branches = {key: np.concatenate([none, *(result[kind][key] for kind in kinds)], axis=1) for key in ends}
     first = np.concatenate([feeder.line_from, feeder.transformer_from]) == feeder.source_bus
     second = np.concatenate([feeder.line_to, feeder.transformer_to]) == feeder.source_bus
     leaving = branches["p_from"][:, first].sum(axis=1) + branches["p_to"][:, second].sum(axis=1)

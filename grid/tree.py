@@ -116,19 +116,16 @@ def _loosen(tree, net, v, bounds, loose):  # type: ignore[no-untyped-def]
 def worst(tree, net, v, bounds):  # type: ignore[no-untyped-def]
     """Code of the limit that is exceeded most in proportion (ties: the first), NONE if all hold."""
     n = v.shape[0]
-    code, most = NONE, 1.0
+    code, most = NONE, 0.0
     for j in range(1, n):
         voltage, near, far = _values(tree, net, v, j)
         square = _square(voltage)
         for kind in range(KINDS):
+            value = square if kind <= HIGH else _square(near if kind == NEAR else far)
             bound = bounds[kind, j]
-            if kind == LOW:
-                excess = bound / square
-            elif kind == HIGH:
-                excess = square / bound
-            else:
-                excess = _square(near if kind == NEAR else far) / bound
-            if excess > most:
+            beyond = value < bound if kind == LOW else value > bound
+            excess = bound / value if kind == LOW else value / bound
+            if beyond and excess > most:
                 code, most = kind * n + j, excess
     return code
 

@@ -1,0 +1,336 @@
+"""The answer to the question of a match, how much of this fits?, from the AC state of a radial feeder.
+
+In mode `ac` every change is put to an AC power flow; in mode `linear` the market tests whole-numbered rows of the exact
+tangent, which is renewed as energy moves. Either way power-grid-model, an independent engine, verifies what came out.
+docs/gate.md holds the mathematics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from grid import network, tree
+from grid.feeder import Feeder
+from grid.limits import Limits
+from grid.powerflow import Flow, solve
+from market.capacity import CapacityRows, Gate, OpenGate, Verdict
+from market.orders import MarketSettings
+from market.units import MAX_EXACT
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+VERIFY_TOLERANCE = 1e-7
+"""Of voltage [pu] and loading: what power-grid-model may find beyond a limit before it counts as a violation."""
+REFRESH_PU = 0.002
+"""In mode `linear` the tangent is renewed once energy has moved that could move a voltage by this much."""
+
+
+class Violation(NamedTuple):
+    """A limit that a whole slot does not keep: voltages in pu, branches as loading (1 is full)."""
+
+    slot: int
+    element: str
+    """``bus:ID:high``, ``bus:ID:low`` or ``branch:ID``."""
+    value: float
+    limit: float
+    before: float = float("nan")
+    """The value when the slot was last opened; NaN if that is not known."""
+
+    @property
+    def by_trade(self) -> bool:
+        """True if trading made it: the value was within its limit before, or not as far out as it is now."""
+        further = self.before - self.value if self.element.endswith(":low") else self.value - self.before
+        return not further <= VERIFY_TOLERANCE
+
+
+class GridViolation(RuntimeError):  # noqa: N818 - the name that callers catch says what was found
+    """A schedule that the gate admitted breaks a limit: the gate is wrong, and the run must stop."""
+
+    def __init__(self, violation: Violation) -> None:
+        unit = "pu" if violation.element.startswith("bus:") else "of full load"
+        bound = "least" if violation.element.endswith(":low") else "most"
+        found = f"{violation.value:.7f} {unit}, but may be at {bound} {violation.limit:g}"
+        super().__init__(f"slot {violation.slot}: {violation.element} is at {found}")
+        self.violation = violation
+
+
+@dataclass(eq=False)
+class _Slot:
+    baseline: Ints
+    reactive: Ints
+    schedule: Ints
+    opened: Ints
+    """(C,) baseline and schedule when the slot was last opened [Wh]."""
+    levels: Floats
+    work: NDArray[np.complex128]
+    seen: Ints
+    rows: CapacityRows
+    codes: Ints
+    is_open: bool = True
+
+
+def build(feeder: Feeder, settings: MarketSettings) -> Gate:
+    """The gate that the settings ask for. Raises ValueError if they make no sense."""
+    if settings.gate == "off":
+        return OpenGate(list(feeder.connection_ids))
+    return FeederGate(feeder, settings)
+
+
+class FeederGate:
+    """A market.capacity.Gate over one feeder, in mode `linear` or `ac`.
+
+    A verdict is a function of baseline, schedule and question alone, whatever was asked before. Where a limit is
+    exceeded already, by the baseline or by trades that a new baseline overtook, a change is admitted if it leaves
+    every value outside its limit at most as far out as it was, and every other value inside.
+    """
+
+    def __init__(self, feeder: Feeder, settings: MarketSettings) -> None:
+        if settings.gate == "off":
+            raise ValueError("settings.gate is 'off'; use grid.gate.build, which then gives an OpenGate")
+        self.feeder, self.settings = feeder, settings
+        self._network = network.build(feeder)
+        self._limits = Limits.of(self._network, settings)
+        self._bounds = self._limits.squares()
+        self._watt = 3600 / settings.slot_seconds
+        self._per_wh = self._watt / network.BASE_VA
+        self._slots: dict[int, _Slot] = {}
+        self._positions = [int(position) for position in self._network.connection]
+
+    def connections(self) -> list[str]:
+        return list(self.feeder.connection_ids)
+
+    def open(self, slot: int, baseline: NDArray[np.int64], reactive: NDArray[np.int64]) -> CapacityRows:
+        """Start a slot, or restart it at a new baseline keeping its schedule; both (C,), whole Wh and varh.
+
+        `reactive` may be empty, which is zero everywhere. In mode `ac` the rows have R = 0. Raises ValueError if a
+        length or a value is wrong, or if the slot was closed.
+        """
+        energy = self._whole(baseline, "baseline", "Wh")
+        varh = self._whole(reactive, "reactive", "varh") if len(reactive) else np.zeros_like(energy)
+        old = self._slots.get(slot)
+        if old is not None and not old.is_open:
+            raise ValueError(f"slot {slot} is closed; its schedule is final")
+        schedule = np.zeros_like(energy) if old is None else old.schedule
+        n = len(self._network.bus)
+        new = _Slot(
+            baseline=energy,
+            reactive=varh,
+            schedule=schedule,
+            opened=energy + schedule,
+            levels=np.zeros((tree.LEVEL_ROWS, n)),
+            work=np.zeros((tree.WORK_ROWS, n), dtype=np.complex128),
+            seen=np.append(schedule, tree.UNKNOWN),
+            rows=_no_rows(schedule),
+            codes=np.empty(0, dtype=np.int64),
+        )
+        np.add.at(new.levels[tree.ENERGY], self._network.connection, energy)
+        np.add.at(new.levels[tree.REACTIVE], self._network.connection, varh * self._per_wh)
+        new.work[tree.BASE] = self._network.flat()
+        if self._solve(new, np.zeros_like(schedule)):
+            new.work[tree.BASE] = new.work[tree.TRIAL]
+        if self.settings.gate == "linear":
+            self._make_rows(new)
+        self._slots[slot] = new
+        return new.rows
+
+    def check(self, slot: int, inject: int, withdraw: int, wanted: int, lot: int) -> Verdict:
+        """By AC in either mode; -1, or a connection at the source, is a side without effect. Raises ValueError."""
+        if wanted < 0 or lot < 1:
+            raise ValueError(f"wanted must be at least 0 and lot at least 1, got {wanted} and {lot}")
+        at = self._opened(slot)
+        up, down = self._place(inject), self._place(withdraw)
+        lots = wanted // lot
+        if up == down or lots == 0:
+            return Verdict(lots * lot, "")
+        net = self._network
+        admitted, code = tree.fit(
+            net.tree, net.net, self._bounds, net.connection, at.levels, at.work, at.schedule, at.seen,
+            self._per_wh, up, down, lots, lot,
+        )  # fmt: skip
+        return Verdict(admitted * lot, self._name(code))
+
+    def refresh(self, slot: int) -> None:
+        """Renew the rows at baseline and schedule. If no state is found there, they refuse every change."""
+        at = self._opened(slot)
+        if self.settings.gate == "linear":
+            self._fill_rows(at, self._solve(at, at.schedule))
+
+    def close(self, slot: int) -> None:
+        """Free what trading needed; the schedule is kept until `verify` has seen it."""
+        at = self._opened(slot)
+        at.is_open = False
+        at.schedule = at.schedule.copy()
+        at.rows = _no_rows(at.schedule)
+        at.levels, at.work = np.empty((0, 0)), np.empty((0, 0), dtype=np.complex128)
+        at.seen = at.codes = np.empty(0, dtype=np.int64)
+
+    def schedule(self, slot: int) -> NDArray[np.int64]:
+        """(C,) accepted change of injection [Wh] of a slot that is open, or closed and not yet verified."""
+        return self._known(slot).schedule.copy()
+
+    def injections(self, slots: Sequence[int]) -> tuple[Floats, Floats]:
+        """Power at baseline and schedule of each slot: (S, C) in W and in var."""
+        known = [self._known(slot) for slot in slots]
+        shape = (len(known), len(self.feeder.connection_ids))
+        energy = np.array([at.baseline + at.schedule for at in known], dtype=np.float64).reshape(shape)
+        varh = np.array([at.reactive for at in known], dtype=np.float64).reshape(shape)
+        return energy * self._watt, varh * self._watt
+
+    def verify(self, slots: Sequence[int], keep: bool = False) -> list[Violation]:
+        """What power-grid-model finds beyond the limits in whole slots; closed slots are forgotten unless `keep`.
+
+        Raises PowerFlowError, its `slot` counting from 0 within `slots`, if a slot has no solution.
+        """
+        active, reactive = self.injections(slots)
+        found = violations(self.feeder, self.settings, active, reactive)
+        if found:
+            opened = np.array([self._known(slot).opened for slot in slots], dtype=np.float64) * self._watt
+            before = _Scale(self.feeder, self.settings).read(solve(self.feeder, opened, reactive))
+            found = [item._replace(slot=slots[item.slot], before=before[item.element][item.slot]) for item in found]
+        if not keep:
+            for slot in slots:
+                if not self._known(slot).is_open:
+                    del self._slots[slot]
+        return found
+
+    def _solve(self, at: _Slot, schedule: Ints) -> bool:
+        net = self._network
+        found: bool = tree.state_at(net.tree, net.net, net.connection, at.levels, at.work, schedule, self._per_wh)
+        return found
+
+    def _make_rows(self, at: _Slot) -> None:
+        """Screened rows if all limits hold at the start, which the screening presumes; else every row."""
+        net = self._network
+        found = self._solve(at, at.schedule)
+        held = found and tree.worst(net.tree, net.net, at.work[tree.TRIAL], self._bounds) == tree.NONE
+        at.codes, bounds = self._limits.screened() if held else self._limits.every()
+        low = at.codes < len(net.bus)
+        r, c = len(at.codes) + 1, len(at.schedule)
+        unit = np.floor(bounds * self._limits.units(at.codes))
+        at.rows = CapacityRows(
+            schedule=at.schedule,
+            state=np.zeros((2, r)),
+            sensitivity=np.zeros((c, 2, r)),
+            lower=np.append(np.where(low, unit, -1.0), -1.0),
+            upper=np.append(np.where(low, np.inf, unit), 0.0),
+            names=[*self._limits.names(at.codes), "diverged"],
+            decides=True,
+            refresh_after=1,
+        )
+        self._fill_rows(at, found)
+
+    def _fill_rows(self, at: _Slot, found: bool) -> None:
+        """State and sensitivities in place. The last row is idle, or refuses every change if there is no state."""
+        net, rows = self._network, at.rows
+        state, load = at.work[tree.TRIAL], at.work[tree.LOAD]
+        rows.state[:, -1] = 0.0
+        rows.sensitivity[:, :, -1] = 0.0
+        if not found:
+            rows.sensitivity[:, 0, -1] = net.connection
+            return
+        dv = tree.tangent(net.tree, net.net, state, load, net.connection)
+        units = self._limits.units(at.codes)
+        tree.fill_rows(
+            net.tree, net.net, state, dv, at.codes, units, self._per_wh, rows.state[:, :-1], rows.sensitivity[:, :, :-1]
+        )
+        steepest = float(np.abs(dv).max(initial=0.0)) * self._per_wh
+        rows.refresh_after = max(1, int(REFRESH_PU / steepest)) if steepest > 0 else 0
+
+    def _place(self, connection: int) -> int:
+        if connection == -1:
+            return 0
+        if not 0 <= connection < len(self._positions):
+            raise ValueError(f"connection {connection} is none of the {len(self._positions)} of the feeder")
+        return self._positions[connection]
+
+    def _name(self, code: int) -> str:
+        if code == tree.DIVERGED:
+            return "diverged"
+        return "" if code == tree.NONE else self._limits.name(code)
+
+    def _known(self, slot: int) -> _Slot:
+        if slot not in self._slots:
+            raise ValueError(f"slot {slot} is not open, or was closed and verified")
+        return self._slots[slot]
+
+    def _opened(self, slot: int) -> _Slot:
+        at = self._known(slot)
+        if not at.is_open:
+            raise ValueError(f"slot {slot} is closed; its schedule is final")
+        return at
+
+    def _whole(self, values: ArrayLike, name: str, unit: str) -> Ints:
+        array = np.asarray(values)
+        count = len(self.feeder.connection_ids)
+        if array.shape != (count,):
+            raise ValueError(f"{name} must have {count} values, one per connection, got shape {array.shape}")
+        if array.dtype.kind not in "iuf":
+            raise ValueError(f"{name} must be numbers [{unit}], got {array.dtype}")
+        wrong = ~np.isfinite(array) | (np.abs(array) > MAX_EXACT) | (array != np.rint(array))
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            place = f"{name}[{first}] ({self.feeder.connection_ids[first]!r})"
+            raise ValueError(f"{place} must be a whole number of {unit}, got {array[first]}")
+        return array.astype(np.int64)
+
+
+def violations(
+    feeder: Feeder, settings: MarketSettings, injection_w: ArrayLike, injection_var: ArrayLike
+) -> list[Violation]:
+    """Limits that power-grid-model finds broken by injections [W, var] of shape (S, C); `slot` is the row.
+
+    Raises ValueError and PowerFlowError like `grid.powerflow.solve`.
+    """
+    return _Scale(feeder, settings).broken(solve(feeder, injection_w, injection_var))
+
+
+class _Scale:
+    """Reads flows against the limits of one market, the elements named as the gate names them."""
+
+    def __init__(self, feeder: Feeder, settings: MarketSettings) -> None:
+        limits = Limits.of(network.build(feeder), settings)
+        self._high, self._low, self._loading = limits.high, limits.low, limits.loading
+        self._buses = feeder.bus_ids
+        self._branches = [f"branch:{name}" for name in feeder.line_ids + feeder.transformer_ids]
+
+    def read(self, flow: Flow) -> dict[str, Floats]:
+        """Values (S,) of every element."""
+        values = {f"bus:{name}:{side}": flow.u_pu[:, i] for i, name in enumerate(self._buses) for side in _SIDES}
+        return values | {name: flow.loading[:, i] for i, name in enumerate(self._branches)}
+
+    def broken(self, flow: Flow) -> list[Violation]:
+        high = flow.u_pu > self._high + VERIFY_TOLERANCE
+        low = flow.u_pu < self._low - VERIFY_TOLERANCE
+        over = flow.loading > self._loading + VERIFY_TOLERANCE
+        found = [
+            Violation(int(s), f"bus:{self._buses[i]}:{side}", float(flow.u_pu[s, i]), limit)
+            for side, limit, where in (("high", self._high, high), ("low", self._low, low))
+            for s, i in np.argwhere(where)
+        ]
+        found += [
+            Violation(int(s), self._branches[i], float(flow.loading[s, i]), self._loading) for s, i in np.argwhere(over)
+        ]
+        return sorted(found)
+
+
+_SIDES = ("high", "low")
+
+
+def _no_rows(schedule: Ints) -> CapacityRows:
+    """No linear rows: every change is put to the gate."""
+    return CapacityRows(
+        schedule=schedule,
+        state=np.zeros((2, 0)),
+        sensitivity=np.zeros((len(schedule), 2, 0)),
+        lower=np.zeros(0),
+        upper=np.zeros(0),
+        names=[],
+        decides=False,
+        refresh_after=0,
+    )
