@@ -42,8 +42,6 @@ posting = sa.Table(
     sa.Column("asset", sa.Text, nullable=False),
     sa.Column("amount", sa.BigInteger, nullable=False),
 )
-TRIGGERS = {f"{table}_no_{action}" for table in ("journal", "posting") for action in ("update", "delete", "replace")}
-"""What keeps a ledger append-only."""
 
 
 def append_only(table: str, dialect: str) -> list[str]:
@@ -61,6 +59,12 @@ def append_only(table: str, dialect: str) -> list[str]:
         f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} {refuse}",
         f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN {exists} {refuse}",
     ]
+
+
+def triggers() -> dict[str, str]:
+    """Name and statement of every trigger that keeps a ledger append-only."""
+    statements = [*append_only("journal", "sqlite"), *append_only("posting", "sqlite")]
+    return {statement.split()[2]: statement for statement in statements}
 
 
 def file_of(target: str | Path) -> Path:

@@ -29,6 +29,9 @@ __all__ = ["Ledger", "LedgerError", "Meta", "current", "downgrade", "upgrade"]
 CHUNK = 10_000
 """Rows read at a time, so that a ledger of any length fits into memory."""
 
+LOWEST = -(2**62)
+"""A sequence number below any that a ledger can hold, honest or not."""
+
 JournalRow = tuple[int, bytes, bytes]
 """seq, body, leaf."""
 PostingRow = tuple[int, int, str, str, int]
@@ -128,14 +131,14 @@ class Ledger:
         """Number of the last entry that was stored when this ledger was opened, or by it since."""
         return self._last
 
-    def pages(self, first: int = 1) -> Iterator[tuple[list[JournalRow], list[PostingRow]]]:
-        """The rows as stored, some thousand entries at a time with the postings up to the last of them.
+    def pages(self, first: int = 1, size: int = CHUNK) -> Iterator[tuple[list[JournalRow], list[PostingRow]]]:
+        """The rows as stored, `size` entries at a time with the postings up to the last of them.
 
         The last page has the postings that belong to no entry, if there are any.
         """
         by_line = sa.select(schema.posting).order_by(schema.posting.c.seq, schema.posting.c.line)
         before = first - 1
-        for rows in self._journal_pages(first):
+        for rows in self._journal_pages(first, size):
             last = rows[-1][0]
             yield rows, self._rows(by_line.where(schema.posting.c.seq > before, schema.posting.c.seq <= last))
             before = last
@@ -147,14 +150,21 @@ class Ledger:
         for rows in self._journal_pages(first):
             yield from rows
 
+    def entry_pages(self, first: int = 1) -> Iterator[list[Entry]]:
+        """The entries from `first` on, some thousand at a time. Raises JournalError with the seq of a damaged one."""
+        for rows in self._journal_pages(first):
+            page = []
+            for seq, body, _ in rows:
+                try:
+                    page.append(journal.decode(body))
+                except journal.JournalError as error:
+                    raise journal.JournalError(error.reason, seq) from error
+            yield page
+
     def entries(self, first: int = 1) -> Iterator[Entry]:
-        """Every entry from `first` on, in order. Raises JournalError with its seq if one was tampered with."""
-        for seq, body, _ in self.bodies(first):
-            try:
-                entry = journal.decode(body)
-            except journal.JournalError as error:
-                raise journal.JournalError(error.reason, seq) from error
-            yield entry
+        """Every entry from `first` on, in order. Raises JournalError with the seq of a damaged one."""
+        for page in self.entry_pages(first):
+            yield from page
 
     def postings(self, first: int = 1) -> Iterator[PostingRow]:
         """(seq, line, account, asset, amount) of every posting from entry `first` on. Checks the sums as it reads.
@@ -178,9 +188,9 @@ class Ledger:
         return Meta(self.path, schema.HEAD, self._last, settings, feeder)
 
     def missing_triggers(self) -> list[str]:
-        """Names of the triggers that would refuse to change the ledger, but are gone."""
-        names = sa.text("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-        return sorted(schema.TRIGGERS - {row[0] for row in self._rows(names)})
+        """Names of the triggers that would refuse to change the ledger, but are gone or say something else."""
+        stored = {row[0] for row in self._rows(sa.text("SELECT sql FROM sqlite_master WHERE type = 'trigger'"))}
+        return sorted(name for name, statement in schema.triggers().items() if statement not in stored)
 
     def trades(self) -> pd.DataFrame:
         """One row per trade: seq, time, delivery (UTC), then the fields of `market.events.Traded` in market units."""
@@ -192,8 +202,8 @@ class Ledger:
         """
         return settlements_frame(self.entries(), self._settings())
 
-    def _journal_pages(self, first: int) -> Iterator[list[JournalRow]]:
-        by_seq = sa.select(schema.journal).order_by(schema.journal.c.seq).limit(CHUNK)
+    def _journal_pages(self, first: int, size: int = CHUNK) -> Iterator[list[JournalRow]]:
+        by_seq = sa.select(schema.journal).order_by(schema.journal.c.seq).limit(size)
         while rows := self._rows(by_seq.where(schema.journal.c.seq >= first)):
             yield rows
             first = rows[-1][0] + 1

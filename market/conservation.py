@@ -1,0 +1,190 @@
+"""What no entry of a journal may break, told from the entries alone: no exchange, no gate, no matching.
+
+Per order: what went in is filled, resting, cancelled or expired, and no fill goes beyond its limit or its quantity.
+Per settled slot: contracts are the sum of the trades, and the energy posted to a participant is what its meter read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from market import settlement
+from market.events import (
+    Accepted,
+    Amended,
+    Cancelled,
+    Entry,
+    Event,
+    Expired,
+    GateClosed,
+    Rejected,
+    Settled,
+    Traded,
+)
+from market.ledger import ENERGY, Posting, fold, market_settings
+from market.orders import MarketSettings, RecordMeter, Register, Submit
+
+
+@dataclass(slots=True)
+class _Order:
+    """An accepted order while it is in the book. Energy in Wh."""
+
+    participant: str
+    slot: int
+    side: str
+    price: int
+    left: int
+    filled: int
+    source: str
+
+
+@dataclass(slots=True)
+class Totals:
+    """Energy of all orders [Wh], counted on both sides; a trade fills two orders."""
+
+    submitted: int = 0
+    filled: int = 0
+    cancelled: int = 0
+    expired: int = 0
+
+
+class Conservation:
+    """Follows a journal entry by entry and says what does not add up."""
+
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self.trades = 0
+        self._settings: MarketSettings | None = None
+        self._participants: set[str] = set()
+        self._orders: dict[int, _Order] = {}
+        self._resting: dict[int, set[int]] = {}
+        self._contracted: dict[int, dict[str, int]] = {}
+        self._readings: dict[int, dict[str, int]] = {}
+
+    @property
+    def resting(self) -> int:
+        """Energy that rests in the books [Wh]."""
+        return sum(order.left for order in self._orders.values())
+
+    def observe(self, entry: Entry, posted: Sequence[Posting]) -> Iterator[str]:
+        """Follow one entry and the postings stored with it; yields what is wrong, in words."""
+        self._settings = self._settings or market_settings(entry)
+        refused = any(isinstance(event, Rejected) for event in entry.events)
+        if isinstance(entry.command, Register) and not refused:
+            self._participants.add(entry.command.participant)
+        elif isinstance(entry.command, RecordMeter) and not refused:
+            self._readings.setdefault(entry.command.slot, {}).update(entry.command.readings)
+        for event in entry.events:
+            if isinstance(event, Accepted):
+                if isinstance(entry.command, Submit):
+                    yield from self._accept(event, entry.seq, entry.command)
+            elif isinstance(event, Traded):
+                yield from self._trade(event)
+            elif isinstance(event, Settled):
+                yield from self._settle(event, posted)
+            elif isinstance(event, Cancelled | Expired | Amended | GateClosed):
+                yield from self._leave(event)
+
+    def close(self) -> Iterator[str]:
+        """What does not add up over the whole journal."""
+        totals = self.totals
+        out = totals.filled + totals.cancelled + totals.expired + self.resting
+        if totals.submitted != out:
+            yield f"orders of {totals.submitted} Wh came in, but {out} Wh are filled, resting, cancelled or expired"
+
+    def _accept(self, event: Accepted, seq: int, command: Submit) -> Iterator[str]:
+        if event.order != seq:
+            yield f"the order is numbered {event.order}, not {seq}"
+        if command.participant not in self._participants:
+            yield f"{command.participant!r} orders, but never registered"
+        self._orders[seq] = _Order(
+            command.participant, command.slot, command.side, command.price, command.quantity, 0, command.source
+        )
+        self._resting.setdefault(command.slot, set()).add(seq)
+        self.totals.submitted += command.quantity
+
+    def _trade(self, trade: Traded) -> Iterator[str]:
+        self.trades += 1
+        if trade.quantity <= 0:
+            yield f"a trade of {trade.quantity} Wh"
+        buy, sell = self._orders.get(trade.buy_order), self._orders.get(trade.sell_order)
+        for number, order, side, name in (
+            (trade.buy_order, buy, "buy", trade.buyer),
+            (trade.sell_order, sell, "sell", trade.seller),
+        ):
+            if order is None:
+                yield f"order {number} trades, but is not in the book"
+                continue
+            if (order.side, order.participant, order.slot) != (side, name, trade.slot):
+                yield f"order {number} is to {order.side} for {order.participant!r} in {order.slot}, unlike the trade"
+            if order.price < trade.price if side == "buy" else order.price > trade.price:
+                yield f"order {number} has the limit {order.price}, but trades at {trade.price}"
+            if trade.quantity > order.left:
+                yield f"order {number} has {order.left} Wh left, but trades {trade.quantity} Wh"
+            self._fill(number, order, trade.quantity)
+        resting = buy if trade.resting == "buy" else sell
+        if resting is not None and resting.price != trade.price:
+            yield f"the resting order's price is {resting.price}, the trade's {trade.price}"
+        if sell is not None and sell.source != trade.source:
+            yield f"the ask offers {sell.source or 'no source'!r}, the trade has {trade.source or 'none'!r}"
+        contracted = self._contracted.setdefault(trade.slot, {})
+        contracted[trade.seller] = contracted.get(trade.seller, 0) + trade.quantity
+        contracted[trade.buyer] = contracted.get(trade.buyer, 0) - trade.quantity
+
+    def _fill(self, number: int, order: _Order, quantity: int) -> None:
+        order.left -= quantity
+        order.filled += quantity
+        self.totals.filled += quantity
+        if order.left <= 0:
+            self._remove(number, order)
+
+    def _leave(self, event: Event) -> Iterator[str]:
+        if isinstance(event, GateClosed):
+            for number in sorted(self._resting.pop(event.slot, ())):
+                yield f"the gate of slot {event.slot} closed, but order {number} still rests"
+            return
+        assert isinstance(event, Cancelled | Expired | Amended)
+        order = self._orders.get(event.order)
+        if order is None:
+            yield f"order {event.order} is {type(event).__name__.lower()}, but is not in the book"
+            return
+        if isinstance(event, Amended):
+            self.totals.submitted += event.quantity - order.filled - order.left
+            order.left = event.quantity - order.filled
+            order.price = event.price
+            if order.left <= 0:
+                yield f"order {event.order} is amended to {event.quantity} Wh, but {order.filled} Wh are filled"
+            return
+        if event.quantity != order.left:
+            yield f"order {event.order} has {order.left} Wh left, but {event.quantity} Wh leave the book"
+        if isinstance(event, Cancelled):
+            self.totals.cancelled += event.quantity
+        else:
+            self.totals.expired += event.quantity
+        self._remove(event.order, order)
+
+    def _remove(self, number: int, order: _Order) -> None:
+        self._orders.pop(number, None)
+        self._resting.get(order.slot, set()).discard(number)
+
+    def _settle(self, settled: Settled, posted: Sequence[Posting]) -> Iterator[str]:
+        settings = self._settings
+        if settings is None:
+            yield "a slot is settled, but no market was created"
+            return
+        contracted = dict.fromkeys(self._participants, 0) | self._contracted.pop(settled.slot, {})
+        expected = settlement.lines(self._readings.pop(settled.slot, {}), contracted, settings.utility)
+        for line, right in zip(settled.lines, expected, strict=False):
+            if line != right:
+                yield f"slot {settled.slot} settles {line}, but trades and meters give {right}"
+        if len(settled.lines) != len(expected):
+            yield f"slot {settled.slot} settles {len(settled.lines)} participants of {len(expected)}"
+        moved = fold(posted)
+        for statement in settlement.settle(expected, settings):
+            name = statement.participant
+            energy = moved.get((name, ENERGY), 0) - statement.contracted
+            if energy != -statement.metered:
+                yield f"slot {settled.slot} leaves {energy} WH on {name!r}, but {-statement.metered} were metered"
+            if moved.get((name, settings.currency), 0) != statement.money:
+                yield f"slot {settled.slot} owes {name!r} {statement.money} {settings.currency}, but posts another sum"
