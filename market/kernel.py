@@ -337,7 +337,8 @@ def _reserve(allowance, side, node, flexible, quantity, lot):  # type: ignore[no
     """Firm part of an order: what is left of the connection's baseline in this direction, in whole lots."""
     if flexible or node < 0:
         return np.int64(0)
-    firm = min(quantity, allowance[side, node]) // lot * lot
+    # A baseline that shrank may leave less than nothing: firm orders hold more of it than there is now.
+    firm = max(min(quantity, allowance[side, node]), 0) // lot * lot
     allowance[side, node] -= firm
     return firm
 

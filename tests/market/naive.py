@@ -1,0 +1,271 @@
+"""The same market rules in plain Python, O(n) and obvious: the oracle for the compiled book."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from market.capacity import CapacityRows, Verdict
+from market.events import Accepted, Amended, Cancelled, Event, Limited, Rejected, Traded
+from market.kernel import MAX_CHECKS
+from market.orders import Amend, Cancel, MarketSettings, Submit
+
+SETTINGS = MarketSettings(
+    name="test",
+    currency="EUR",
+    slot_seconds=900,
+    opens_before_seconds=4500,
+    gate_before_seconds=900,
+    tick=100,
+    price_floor=0,
+    price_cap=50_000,
+    lot=10,
+    max_orders=500,
+    gate="linear",
+    voltage_min_ppm=900_000,
+    voltage_max_ppm=1_100_000,
+    loading_max_ppm=1_000_000,
+    utility="utility",
+    retail=30_000,
+    feed_in=8_000,
+    grid_fee=0,
+)
+
+
+class ConnectionLimits:
+    """A toy gate: each connection may change its injection by at most its own limit [Wh], up or down.
+
+    Its rows are exact, so the kernel may decide by itself (`decides`) or ask; both must come to the same.
+    """
+
+    def __init__(self, limits: dict[str, int], decides: bool) -> None:
+        self.names = list(limits)
+        self.limits = list(limits.values())
+        self.decides = decides
+        self.rows: dict[int, CapacityRows] = {}
+        self.asked = 0
+
+    def connections(self) -> list[str]:
+        return self.names
+
+    def open(self, slot: int, baseline: np.ndarray, reactive: np.ndarray) -> CapacityRows:
+        size = len(self.names)
+        if slot not in self.rows:
+            sensitivity = np.zeros((size, 2, size))
+            sensitivity[np.arange(size), 0, np.arange(size)] = 1.0
+            self.rows[slot] = CapacityRows(
+                schedule=np.zeros(size, np.int64),
+                state=np.zeros((2, size)),
+                sensitivity=sensitivity,
+                lower=np.full(size, -1.0),
+                upper=np.array(self.limits, float),
+                names=[f"limit:{name}" for name in self.names],
+                decides=self.decides,
+                refresh_after=0,
+            )
+        return self.rows[slot]
+
+    def check(self, slot: int, inject: int, withdraw: int, wanted: int, lot: int) -> Verdict:
+        self.asked += 1
+        return fitting(self.rows[slot].schedule.tolist(), self.limits, self.names, inject, withdraw, wanted, lot)
+
+    def refresh(self, slot: int) -> None:
+        raise AssertionError("these rows never go stale")
+
+    def close(self, slot: int) -> None:
+        del self.rows[slot]
+
+
+def fitting(
+    schedule: list[int], limits: list[int], names: list[str], inject: int, withdraw: int, wanted: int, lot: int
+) -> Verdict:
+    """The largest fitting number of lots; of limits that bind alike, the first connection's is named."""
+    quantity, binding = wanted, ""
+    if inject == withdraw:
+        return Verdict(wanted, "")
+    for number, sign in sorted([(inject, 1), (withdraw, -1)]):
+        if number >= 0:
+            room = max(limits[number], abs(schedule[number])) - sign * schedule[number]
+            if room < quantity:
+                quantity, binding = room, f"limit:{names[number]}"
+    return Verdict(quantity if binding == "" else quantity // lot * lot, binding)
+
+
+@dataclass
+class Resting:
+    number: int
+    participant: str
+    side: str
+    price: int
+    quantity: int
+    firm: int
+    total: int
+    flexible: bool
+    node: int
+    source: str
+    turn: int
+
+
+class NaiveBook:
+    """One slot's book as a list that is sorted whenever something is to be matched."""
+
+    def __init__(self, settings: MarketSettings, nodes: dict[str, int], limits: list[int] | None) -> None:
+        self.settings = settings
+        self.nodes = nodes
+        self.limits = limits
+        self.names = list(nodes)
+        self.schedule = [0] * len(nodes)
+        self.allowance = {(side, node): 0 for side in ("buy", "sell") for node in nodes.values()}
+        self.baseline = dict(self.allowance)
+        self.orders: list[Resting] = []
+        self.known: dict[int, str] = {}
+        self.turn = 0
+
+    def rebase(self, baseline: list[int]) -> None:
+        """A new baseline [Wh]: what firm orders hold of the old one stays theirs."""
+        for node, wh in enumerate(baseline):
+            for side, fresh in (("buy", max(-wh, 0)), ("sell", max(wh, 0))):
+                self.allowance[side, node] += fresh - self.baseline[side, node]
+                self.baseline[side, node] = fresh
+
+    def apply(self, number: int, command: Submit | Amend | Cancel) -> list[Event]:
+        if isinstance(command, Submit):
+            return self.submit(number, command)
+        if not 0 < command.order < number:
+            return [_unknown(command.order)]
+        if self.known.get(command.order, command.participant) != command.participant:
+            return [Rejected("NOT_YOUR_ORDER", f"order {command.order} is not yours", "order")]
+        order = next((order for order in self.orders if order.number == command.order), None)
+        if order is None:
+            return [_closed(command.order)]
+        return self.cancel(order) if isinstance(command, Cancel) else self.amend(order, command)
+
+    def submit(self, number: int, command: Submit) -> list[Event]:
+        self.known[number] = command.participant
+        if command.time_in_force == "gtc" and len(self.orders) >= self.settings.max_orders:
+            most = self.settings.max_orders
+            return [Rejected("BOOK_FULL", f"{most} orders rest in this slot; use ioc or wait")]
+        node = -1 if command.participant == self.settings.utility else self.nodes[command.participant]
+        order = Resting(
+            number,
+            command.participant,
+            command.side,
+            command.price,
+            command.quantity,
+            self.reserve(command.side, node, command.quantity, command.flexible),
+            command.quantity,
+            command.flexible,
+            node,
+            command.source,
+            0,
+        )
+        return [Accepted(number), *self.match(order, command.time_in_force == "ioc")]
+
+    def amend(self, order: Resting, command: Amend) -> list[Event]:
+        price = order.price if command.price is None else command.price
+        total = order.total if command.quantity is None else command.quantity
+        remaining = total - (order.total - order.quantity)
+        if remaining <= 0:
+            return self.cancel(order, "amended")
+        kept = price == order.price and total <= order.total
+        self.give_back(order)
+        order.firm = self.reserve(order.side, order.node, remaining, order.flexible)
+        order.price, order.total, order.quantity = price, total, remaining
+        told: list[Event] = [Amended(order.number, price, total, "kept" if kept else "lost")]
+        if kept:
+            return told
+        self.orders.remove(order)
+        return told + self.match(order, False)
+
+    def cancel(self, order: Resting, why: str = "participant") -> list[Event]:
+        self.orders.remove(order)
+        self.give_back(order)
+        return [Cancelled(order.number, order.quantity, why)]
+
+    def reserve(self, side: str, node: int, quantity: int, flexible: bool) -> int:
+        if flexible or node < 0:
+            return 0
+        firm = max(min(quantity, self.allowance[side, node]), 0) // self.settings.lot * self.settings.lot
+        self.allowance[side, node] -= firm
+        return firm
+
+    def give_back(self, order: Resting) -> None:
+        if order.firm:
+            self.allowance[order.side, order.node] += order.firm
+
+    def match(self, order: Resting, ioc: bool) -> list[Event]:
+        events: list[Event] = []
+        sign = 1 if order.side == "buy" else -1
+        others = [
+            other for other in self.orders if other.side != order.side and sign * (order.price - other.price) >= 0
+        ]
+        others.sort(key=lambda other: (sign * other.price, other.turn))
+        checks, refused = 0, set()
+        for other in others:
+            while order.quantity and other.quantity and checks < MAX_CHECKS:
+                quantity = min(order.quantity, other.quantity, order.firm or 10**18, other.firm or 10**18)
+                moves = order.firm == 0 and order.node >= 0
+                other_moves = other.firm == 0 and other.node >= 0
+                admitted = quantity
+                if self.limits is not None and (moves or other_moves):
+                    key = other.node if other_moves else None
+                    if key in refused:
+                        break
+                    checks += 1
+                    verdict = self.ask(order, other, moves, other_moves, quantity)
+                    admitted = verdict.admitted
+                    if admitted < quantity:
+                        events.append(Limited(order.number, other.number, quantity, admitted, verdict.constraint))
+                if admitted:
+                    events.append(self.fill(order, other, admitted, moves, other_moves))
+                    if self.limits is not None and (moves or other_moves):
+                        refused.clear()
+                if admitted < quantity:
+                    refused.add(key)
+                    break
+        self.orders = [other for other in self.orders if other.quantity]
+        if order.quantity and ioc:
+            self.give_back(order)
+            events.append(Cancelled(order.number, order.quantity, "ioc"))
+        elif order.quantity:
+            self.turn += 1
+            order.turn = self.turn
+            self.orders.append(order)
+        return events
+
+    def ask(self, order: Resting, other: Resting, moves: bool, other_moves: bool, quantity: int) -> Verdict:
+        node, other_node = order.node if moves else -1, other.node if other_moves else -1
+        inject, withdraw = (node, other_node) if order.side == "sell" else (other_node, node)
+        assert self.limits is not None
+        return fitting(self.schedule, self.limits, self.names, inject, withdraw, quantity, self.settings.lot)
+
+    def fill(self, order: Resting, other: Resting, quantity: int, moves: bool, other_moves: bool) -> Traded:
+        for party, moving in ((order, moves), (other, other_moves)):
+            party.quantity -= quantity
+            party.firm = max(party.firm - quantity, 0)
+            if moving:
+                self.schedule[party.node] += quantity if party.side == "sell" else -quantity
+        buy, sell = (order, other) if order.side == "buy" else (other, order)
+        flexible = {order.number: moves, other.number: other_moves}
+        return Traded(
+            slot=0,
+            price=other.price,
+            quantity=quantity,
+            buyer=buy.participant,
+            seller=sell.participant,
+            buy_order=buy.number,
+            sell_order=sell.number,
+            resting=other.side,  # type: ignore[arg-type]
+            buy_flexible=flexible[buy.number],
+            sell_flexible=flexible[sell.number],
+            source=sell.source,
+        )
+
+
+def _closed(order: int) -> Rejected:
+    return Rejected("ORDER_CLOSED", f"order {order} is filled, cancelled, expired or was never accepted", "order")
+
+
+def _unknown(order: int) -> Rejected:
+    return Rejected("UNKNOWN_ORDER", f"no order has the number {order!r:.40}", "order")

@@ -1,0 +1,227 @@
+"""The compiled book against the plain one, by batch and by single message, with and without capacity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from market.capacity import OpenGate
+from market.events import Entry, Event, Rejected, Traded
+from market.exchange import Exchange
+from market.orders import (
+    AdvanceClock,
+    Amend,
+    Cancel,
+    Command,
+    CreateMarket,
+    Register,
+    Side,
+    Submit,
+    TimeInForce,
+    UpdateGrid,
+)
+from tests.market.naive import SETTINGS, ConnectionLimits, NaiveBook
+
+NAMES = [f"p{number}" for number in range(12)]
+LIMITS = {f"c{number}": 40 * number for number in range(12)} | {"slack": 0}
+BASELINE = [(number - 6) * 55 for number in range(12)] + [0]
+MODES = ["off", "linear", "ac"]
+
+
+def exchange(mode: str, max_orders: int = 500) -> tuple[Exchange, int]:
+    """An exchange with twelve participants and a utility, and the slot that trades on it."""
+    gate = OpenGate(list(LIMITS)) if mode == "off" else ConnectionLimits(LIMITS, decides=mode == "linear")
+    market = Exchange(gate)
+    rules = msgspec.structs.replace(SETTINGS, gate=mode, max_orders=max_orders)
+    commands: list[Command] = [CreateMarket(rules, ""), Register("utility", "slack")]
+    commands += [Register(name, f"c{number}") for number, name in enumerate(NAMES)]
+    commands.append(AdvanceClock("2016-06-21T12:00:00Z"))
+    entries = market.apply_many(commands)
+    assert not [event for entry in entries for event in entry.events if isinstance(event, Rejected)]
+    slot = market.open_slots()[0]
+    market.apply(UpdateGrid(slot, BASELINE))
+    return market, slot
+
+
+def oracle(mode: str, market: Exchange) -> NaiveBook:
+    nodes = {name: number for number, name in enumerate(NAMES)} | {"utility": 12}
+    book = NaiveBook(market.settings, nodes, None if mode == "off" else list(LIMITS.values()))
+    book.names = list(LIMITS)
+    book.rebase(BASELINE)
+    return book
+
+
+def random_commands(rng: np.random.Generator, slot: int, first: int, count: int) -> Iterator[Command]:
+    """Orders around a common price, so that books stay deep and most changes meet a live order."""
+    for number in range(first, first + count):
+        name = NAMES[rng.integers(len(NAMES))]
+        kind = rng.random()
+        price = int(np.clip(rng.normal(250, 40), 0, 500)) * 100
+        quantity = int(rng.integers(1, 30)) * 10
+        if kind < 0.6:
+            side = "buy" if rng.random() < 0.5 else "sell"
+            who = "utility" if rng.random() < 0.03 else name
+            force = "ioc" if rng.random() < 0.1 else "gtc"
+            source = "solar" if side == "sell" and rng.random() < 0.5 else ""
+            yield Submit(who, slot, side, price, quantity, force, bool(rng.random() < 0.4), source)  # type: ignore[arg-type]
+            continue
+        order = max(1, number - int(rng.geometric(0.02)))
+        if kind < 0.8:
+            yield Cancel(name, order)
+        else:
+            yield Amend(name, order, *((price, None), (None, quantity), (price, quantity))[rng.integers(3)])
+
+
+def own_orders(commands: list[Command], first: int, rng: np.random.Generator) -> list[Command]:
+    """Let nine of ten changes come from the participant whose order they name."""
+    owner = {
+        number: command.participant for number, command in enumerate(commands, first) if isinstance(command, Submit)
+    }
+    return [
+        msgspec.structs.replace(command, participant=owner[command.order])
+        if isinstance(command, Amend | Cancel) and command.order in owner and rng.random() < 0.9
+        else command
+        for command in commands
+    ]
+
+
+def seeded(seed: int, market: Exchange, slot: int, count: int) -> list[Command]:
+    rng = np.random.default_rng(seed)
+    first = market.seq + 1
+    return own_orders(list(random_commands(rng, slot, first, count)), first, rng)
+
+
+def told(entries: list[Entry]) -> list[tuple[Event, ...]]:
+    """Events with the slot's number taken out, as the plain book has none."""
+    return [
+        tuple(msgspec.structs.replace(event, slot=0) if isinstance(event, Traded) else event for event in entry.events)
+        for entry in entries
+    ]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", range(2))
+def test_book_gives_the_events_of_a_naive_book(mode: str, seed: int) -> None:
+    market, slot = exchange(mode)
+    naive = oracle(mode, market)
+    first = market.seq + 1
+    commands = seeded(seed, market, slot, 15_000)
+    ours = told(market.apply_many(commands))
+    trades = 0
+    for number, (command, events) in enumerate(zip(commands, ours, strict=True), first):
+        expected = tuple(naive.apply(number, command))  # type: ignore[arg-type]
+        assert events == expected, f"seed={seed} command {number}: {command}"
+        trades += sum(isinstance(event, Traded) for event in events)
+    assert trades > 3_000
+    assert market.schedule(slot).tolist() == naive.schedule
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_batches_of_any_size_give_the_entries_of_single_commands(mode: str) -> None:
+    single, slot = exchange(mode)
+    commands = seeded(7, single, slot, 3_000)
+    expected = [single.apply(command) for command in commands]
+    rng = np.random.default_rng(7)
+    batched, _ = exchange(mode)
+    entries: list[Entry] = []
+    while len(entries) < len(commands):
+        size = int(rng.integers(1, 400))
+        entries += batched.apply_many(commands[len(entries) : len(entries) + size])
+    assert entries == expected
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_full_book_refuses_orders_and_trades_on(mode: str) -> None:
+    market, slot = exchange(mode, max_orders=40)
+    naive = oracle(mode, market)
+    first = market.seq + 1
+    commands = seeded(11, market, slot, 4_000)
+    ours = told(market.apply_many(commands))
+    full = 0
+    for number, (command, events) in enumerate(zip(commands, ours, strict=True), first):
+        assert events == tuple(naive.apply(number, command)), f"command {number}: {command}"  # type: ignore[arg-type]
+        full += any(isinstance(event, Rejected) and event.code == "BOOK_FULL" for event in events)
+    assert full > 10
+
+
+def test_linear_rows_and_questions_to_the_gate_decide_alike() -> None:
+    by_rows, slot = exchange("linear")
+    by_question, _ = exchange("ac")
+    commands = seeded(5, by_rows, slot, 5_000)
+    assert by_rows.apply_many(commands) == by_question.apply_many(commands)
+    assert by_question.gate.asked > 1_000  # type: ignore[attr-defined]
+
+
+class BookMachine(RuleBasedStateMachine):
+    """Any mix of single commands, batches and new baselines keeps both books alike, event by event."""
+
+    @initialize(mode=st.sampled_from(MODES))
+    def start(self, mode: str) -> None:
+        self.market, self.slot = exchange(mode)
+        self.naive = oracle(mode, self.market)
+        self.owners = [(0, NAMES[0])]
+
+    @rule(
+        who=st.sampled_from([*NAMES, "utility"]),
+        side=st.sampled_from(["buy", "sell"]),
+        ticks=st.integers(240, 260),
+        lots=st.integers(1, 20),
+        force=st.sampled_from(["gtc", "ioc"]),
+        flexible=st.booleans(),
+    )
+    def submit(self, who: str, side: Side, ticks: int, lots: int, force: TimeInForce, flexible: bool) -> None:
+        self.owners.append((self.market.seq + 1, who))
+        self.compare([Submit(who, self.slot, side, ticks * 100, lots * 10, force, flexible)])
+
+    @rule(pick=st.integers(0, 40))
+    def cancel(self, pick: int) -> None:
+        order, who = self.owners[-1 - pick % len(self.owners)]
+        self.compare([Cancel(who, order)])
+
+    @rule(pick=st.integers(0, 40), ticks=st.integers(240, 260), lots=st.integers(1, 20))
+    def amend(self, pick: int, ticks: int, lots: int) -> None:
+        order, who = self.owners[-1 - pick % len(self.owners)]
+        self.compare([Amend(who, order, ticks * 100, lots * 10)])
+
+    @rule(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 600))
+    def batch(self, seed: int, count: int) -> None:
+        self.compare(seeded(seed, self.market, self.slot, count))
+
+    @rule(shift=st.integers(-3, 3))
+    def rebase(self, shift: int) -> None:
+        baseline = [wh + 20 * shift if number < 12 else 0 for number, wh in enumerate(BASELINE)]
+        self.market.apply(UpdateGrid(self.slot, baseline))
+        self.naive.rebase(baseline)
+
+    @invariant()
+    def both_hold_the_same_orders(self) -> None:
+        if hasattr(self, "market"):
+            check_invariants(self.market, self.slot, self.naive)
+
+    def compare(self, commands: Sequence[Command]) -> None:
+        first = self.market.seq + 1
+        ours = told(self.market.apply_many(commands))
+        for number, (command, events) in enumerate(zip(commands, ours, strict=True), first):
+            assert events == tuple(self.naive.apply(number, command)), f"command {number}: {command}"  # type: ignore[arg-type]
+
+
+TestBookMachine = BookMachine.TestCase
+TestBookMachine.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def check_invariants(market: Exchange, slot: int, naive: NaiveBook) -> None:
+    bids, asks = market.depth(slot)
+    top = market.top(slot)
+    for side, ladder, best in (("buy", bids, top.bid), ("sell", asks, top.ask)):
+        resting = sum(order.quantity for order in naive.orders if order.side == side)
+        assert sum(wh for _, wh in ladder) == resting
+        assert best == (ladder[0][0] if ladder else None)
+    assert sum(market.contracted(slot).values()) == 0
+    if naive.limits is not None:
+        assert all(abs(moved) <= limit for moved, limit in zip(market.schedule(slot), LIMITS.values(), strict=True))
