@@ -13,8 +13,7 @@ from api.errors import explain
 
 HELP = """Trade local energy on a feeder, check every match against its wires, and keep a ledger that anyone can audit.
 
-Exit codes: 0 fine; 1 a check found something wrong; 2 wrong input; 3 the machine refused (disk full, no permission);
-130 interrupted.
+Exit codes: 0 fine, 1 a check found something wrong, 2 wrong input, 3 the machine refused, 130 interrupted.
 """
 EPILOG = "Example: wattbook run village --seed 3"
 
@@ -39,6 +38,7 @@ app = typer.Typer(
     help=HELP,
     epilog=EPILOG,
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from api.cli import HELP, app
+from api.cli import app
 from api.errors import Exit
 
 _HEAD = """# The command line
@@ -51,13 +51,9 @@ def _walk(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _section(name: str, command: Any) -> str:
-    if command.help == HELP:
-        said = HELP.split("\n\n")[0]
-    else:
-        said = (command.help or "").strip()
+    said = (command.help or "").split("Exit codes:")[0].strip()
     lines = [f"\n## {name}\n", f"{said}\n"]
-    rows = [_row(param) for param in command.params if not getattr(param, "hidden", False)]
-    rows = [row for row in rows if "completion" not in row]
+    rows = [_row(param) for param in command.params if param.name != "help"]
     if rows:
         lines += ["| argument or option | default | meaning |", "|---|---|---|", *rows, ""]
     if command.epilog:
@@ -67,11 +63,12 @@ def _section(name: str, command: Any) -> str:
 
 def _row(param: Any) -> str:
     if param.param_type_name == "argument":
-        name = f"`{(param.metavar or param.human_readable_name).upper()}`"
+        name = f"`{(param.metavar or param.name).upper()}`".replace("|", r"\|")
     else:
         name = ", ".join(f"`{flag}`" for flag in [*param.opts, *param.secondary_opts])
-    default = "" if param.default in (None, False) or param.required else f"`{param.default}`"
-    return f"| {name} | {default} | {getattr(param, 'help', '') or ''} |"
+    default = param.opts[0] if param.default is True else param.default
+    shown = "" if default in (None, False) or param.required else f"`{default}`"
+    return f"| {name} | {shown} | {param.help or ''} |"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""`wattbook run`: simulate a scenario and leave ledger, tables and report in a folder."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+
+from api.errors import CommandError, Exit
+
+if TYPE_CHECKING:
+    from agents.scenario import Scenario
+
+LEDGER = "ledger.db"
+
+
+class GateMode(StrEnum):
+    """How matches are held to the wires."""
+
+    OFF = "off"
+    LINEAR = "linear"
+    AC = "ac"
+
+
+def run(
+    scenario: Annotated[str, typer.Argument(help="A shipped scenario or a YAML file.", metavar="NAME|FILE", show_default=False)],
+    seed: Annotated[int | None, typer.Option(help="Everything random follows from it; by default the scenario's.", min=0, show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; by default a new one in runs/.", metavar="DIR", show_default=False)] = None,
+    gate: Annotated[GateMode | None, typer.Option(help="How matches are held to the wires: off, linear or ac; by default the scenario's way.", show_default=False)] = None,
+    slots: Annotated[int | None, typer.Option(help="Deliver this many slots only.", min=1, show_default=False)] = None,
+    days: Annotated[int | None, typer.Option(help="Deliver this many days.", min=1, show_default=False)] = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace the results of an earlier run in the folder.")] = False,
+) -> None:
+    """Simulate a scenario: progress while it runs, then a summary; results go to a folder.
+
+    Without --out the folder is runs/NAME-seedN, or the first free of runs/NAME-seedN-2, -3 and so on. A folder given
+    by --out that holds a ledger already is refused, unless --force allows its results to be replaced.
+    """
+    from api.simulate import simulate
+
+    chosen = _changed(_load(scenario), seed, gate, slots, days)
+    folder = choose_folder(chosen.name, chosen.seed, out, force)
+    simulate(chosen, folder, report=report)
+
+
+def choose_folder(name: str, seed: int, out: Path | None, force: bool) -> Path:
+    """The folder for the results, made if it is not there.
+
+    Raises CommandError if `out` holds a ledger and `force` is not set; OSError if it cannot be made.
+    """
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        if (out / LEDGER).exists() and not force:
+            raise CommandError(
+                Exit.INPUT, f"--out {out}: holds the ledger of an earlier run; choose another folder or replace it with --force"
+            )
+        return out
+    first = Path("runs") / f"{name}-seed{seed}"
+    if force:
+        first.mkdir(parents=True, exist_ok=True)
+        return first
+    folder, number = first, 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            folder = first.with_name(f"{first.name}-{number}")
+        else:
+            return folder
+
+
+def _load(source: str) -> Scenario:
+    from scenarios import load
+
+    return load(source)
+
+
+def _changed(scenario: Scenario, seed: int | None, gate: GateMode | None, slots: int | None, days: int | None) -> Scenario:
+    if slots is not None and days is not None:
+        raise CommandError(Exit.INPUT, "--slots and --days: give one of the two")
+    changes: dict[str, Any] = {}
+    if seed is not None:
+        changes["seed"] = seed
+    if gate is not None:
+        changes["grid.gate"] = gate.value
+    if slots is not None or days is not None:
+        changes |= {"time.slots": slots, "time.days": days}
+    return scenario.changed(**changes) if changes else scenario
