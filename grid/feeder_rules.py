@@ -98,7 +98,8 @@ def parse(text: str | bytes) -> object:
     except UnicodeDecodeError as error:
         raise FeederError([f"feeder: is not UTF-8 text (byte {error.start}); save it as UTF-8 JSON"]) from error
     except json.JSONDecodeError as error:
-        if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated string"):
+        whole = error.doc.strip()
+        if error.pos >= len(error.doc.rstrip()) or (whole.startswith("{") and not whole.endswith("}")):
             reason = "the text ends too early: the file is empty or cut short; get the whole file again"
         else:
             reason = f"is not JSON ({error.msg}); correct it there"
