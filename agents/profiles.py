@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.profile_files import ProfileError, Series, read_table
-from market.slots import MINUTE, format_time
+from agents.profile_files import ProfileError, read_table
+from market.slots import MINUTE, NS, format_time
 
-__all__ = ["SHIPPED", "Profile", "ProfileError", "ProfileSet", "write_npz"]
+__all__ = ["SHIPPED", "Profile", "ProfileError", "ProfileSet", "Recording", "write_npz"]
 
 SHIPPED = Path(__file__).resolve().parent.parent / "scenarios" / "data" / "simbench_2016.npz"
 """SimBench's profiles of the year 2016; scenarios/data/README.md says what they are."""
@@ -37,26 +37,50 @@ class Profile:
     """household, commercial, agricultural, industrial, ev, heat_pump, pv, wind, biomass, hydro, or user."""
     unit: str
     """"peak": values are fractions of the highest one; "kW": values are kilowatts."""
-    peak: float
+    original_peak: float
     """Highest value as the data's author gave it: a fraction of the rated power if shipped, kW if a user's."""
-    kwh_per_unit: float
-    """Energy of the whole series [kWh] for a value 1: for a shipped profile, annual kWh per kW of peak."""
+    energy_kwh: float
+    """Energy of the whole recording: for a shipped profile, of the year 2016 for each kW of peak."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Profiles on one grid of time: T steps of `step_ns` from `start_ns` (UTC) on; values is (profiles, T)."""
+
+    profiles: tuple[Profile, ...]
+    start_ns: int
+    step_ns: int
+    values: NDArray[np.float64]
+    source: str
+    """The file, for messages."""
+
+    @property
+    def end_ns(self) -> int:
+        return self.start_ns + self.step_ns * int(self.values.shape[1])
+
+    def window(self, row: int, start_ns: int, slots: int, slot_ns: int) -> NDArray[np.float64]:
+        """Mean value of one profile in each slot, shape (slots,). Raises ProfileError if the time is not covered."""
+        if slots < 1 or slot_ns < 1:
+            raise ProfileError([f"{self.source}: a window needs slots of some length, got {slots} of {slot_ns} ns"])
+        end_ns = start_ns + slots * slot_ns
+        if start_ns < self.start_ns or end_ns > self.end_ns:
+            asked = f"{format_time(start_ns)} to {format_time(end_ns)}"
+            covered = f"{format_time(self.start_ns)} to {format_time(self.end_ns)}"
+            fault = f"profile {self.profiles[row].name!r} covers {covered}, asked for {asked}; choose a time within it"
+            raise ProfileError([f"{self.source}: {fault}"])
+        first, offset = divmod(start_ns - self.start_ns, self.step_ns)
+        last = -(-(end_ns - self.start_ns) // self.step_ns)
+        return _resample(self.values[row, first:last], self.step_ns, offset, slots, slot_ns)
 
 
 class ProfileSet:
-    """Profiles by name on one grid of time: T steps of `step_ns` from `start_ns` (UTC) on."""
+    """Profiles by name. Of two recordings with a profile of the same name the later one counts."""
 
-    def __init__(
-        self, profiles: Sequence[Profile], start_ns: int, step_ns: int, values: NDArray[np.float64], source: str
-    ) -> None:
-        """`values` has the shape (profiles, T); `source` names the file in errors."""
-        self.start_ns = start_ns
-        self.step_ns = step_ns
-        self.end_ns = start_ns + step_ns * values.shape[1]
-        self._values = values
-        self._rows = {profile.name: row for row, profile in enumerate(profiles)}
-        self._profiles = tuple(profiles)
-        self._source = source
+    def __init__(self, *recordings: Recording) -> None:
+        self.recordings = recordings
+        self._found = {
+            profile.name: (recording, row) for recording in recordings for row, profile in enumerate(recording.profiles)
+        }
 
     @classmethod
     def shipped(cls) -> ProfileSet:
@@ -64,24 +88,39 @@ class ProfileSet:
         return cls.read(SHIPPED)
 
     @classmethod
-    def read(cls, path: Path, *, signed: bool = False) -> ProfileSet:
-        """Profiles of a file: .npz as written by `write_npz`, else .csv or .parquet in kW.
+    def read(cls, *paths: Path, signed: bool = False) -> ProfileSet:
+        """Profiles of files: .npz as written by `write_npz`, else .csv or .parquet in kW.
 
         A table has the columns `timestamp` (ISO 8601 with Z or an offset) and one or more columns of kW. Values below
         zero are refused unless `signed`. Raises ProfileError with every error found, each with its place in the file.
         """
-        if path.suffix == ".npz":
-            return _read_npz(path)
-        series = read_table(path, signed=signed)
-        return cls(_user_profiles(series), series.start_ns, series.step_ns, series.values, str(path))
+        recordings, errors = [], []
+        for path in paths:
+            try:
+                recordings.append(_read_npz(path) if path.suffix == ".npz" else _read_table(path, signed))
+            except ProfileError as error:
+                errors += error.errors
+        if errors:
+            raise ProfileError(errors)
+        return cls(*recordings)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(profile.name for profile in self._profiles)
+        return tuple(self._found)
 
     def profile(self, name: str) -> Profile:
         """What is known about a profile. Raises ProfileError if there is none of this name."""
-        return self._profiles[self._row(name)]
+        recording, row = self._find(name)
+        return recording.profiles[row]
+
+    def full_load_hours(self, name: str) -> float:
+        """Energy of the recording [kWh] at scale 1: annual kWh per kW of peak if shipped. Raises ProfileError."""
+        return self.profile(name).energy_kwh
+
+    def peak(self, name: str) -> float:
+        """Highest value of the recording: 1 if shipped, kW if a user's. Raises ProfileError."""
+        profile = self.profile(name)
+        return 1.0 if profile.unit == "peak" else profile.original_peak
 
     def window(self, name: str, start_ns: int, slots: int, slot_ns: int) -> NDArray[np.float64]:
         """Mean value in each slot, shape (slots,): a fraction of the peak (shipped) or kW (a user's file).
@@ -89,24 +128,18 @@ class ProfileSet:
         Slot k lasts from start_ns + k * slot_ns. Where slots and steps differ, a step's power is constant within it,
         so that energy is conserved. Raises ProfileError if the name is unknown or the time is not covered.
         """
-        row = self._values[self._row(name)]
-        end_ns = start_ns + slots * slot_ns
-        if slots < 1 or slot_ns < 1:
-            raise ProfileError([f"{self._source}: a window needs slots of some length, got {slots} of {slot_ns} ns"])
-        if start_ns < self.start_ns or end_ns > self.end_ns:
-            asked = f"{format_time(start_ns)} to {format_time(end_ns)}"
-            covered = f"{format_time(self.start_ns)} to {format_time(self.end_ns)}"
-            fault = f"profile {name!r} covers {covered}, asked for {asked}; choose a time within it"
-            raise ProfileError([f"{self._source}: {fault}"])
-        first, offset = divmod(start_ns - self.start_ns, self.step_ns)
-        last = -(-(end_ns - self.start_ns) // self.step_ns)
-        return _resample(row[first:last], self.step_ns, offset, slots, slot_ns)
+        recording, row = self._find(name)
+        return recording.window(row, start_ns, slots, slot_ns)
 
-    def _row(self, name: str) -> int:
-        if name not in self._rows:
+    def values(self, name: str, first_slot: int, slots: int, slot_seconds: int) -> NDArray[np.float64]:
+        """As `window`, for slots of the market: slot k begins k * slot_seconds after 1970."""
+        return self.window(name, first_slot * slot_seconds * NS, slots, slot_seconds * NS)
+
+    def _find(self, name: str) -> tuple[Recording, int]:
+        if name not in self._found:
             known = ", ".join(self.names)
-            raise ProfileError([f"{self._source}: there is no profile {name!r}; known are {known}"])
-        return self._rows[name]
+            raise ProfileError([f"there is no profile {name!r}; known are {known}"])
+        return self._found[name]
 
 
 def _resample(steps: NDArray[np.float64], step_ns: int, offset: int, slots: int, slot_ns: int) -> NDArray[np.float64]:
@@ -122,12 +155,14 @@ def _resample(steps: NDArray[np.float64], step_ns: int, offset: int, slots: int,
     return np.asarray(np.diff(np.interp(edges, bounds, energy)) / slot_ns)
 
 
-def _user_profiles(series: Series) -> list[Profile]:
-    hours = series.step_ns / _HOUR
-    return [
-        Profile(name, "user", "kW", float(row.max()), float(row.sum()) * hours)
-        for name, row in zip(series.names, series.values, strict=True)
-    ]
+def _read_table(path: Path, signed: bool) -> Recording:
+    series = read_table(path, signed=signed)
+    energy = series.values.sum(axis=1) * (series.step_ns / _HOUR)
+    profiles = tuple(
+        Profile(name, "user", "kW", float(row.max()), float(kwh))
+        for name, row, kwh in zip(series.names, series.values, energy, strict=True)
+    )
+    return Recording(profiles, series.start_ns, series.step_ns, series.values, str(path))
 
 
 def write_npz(
@@ -152,7 +187,7 @@ def write_npz(
     )
 
 
-def _read_npz(path: Path) -> ProfileSet:
+def _read_npz(path: Path) -> Recording:
     fix = "copy it again; `python scenarios/build_data.py` rebuilds a shipped file"
     try:
         with np.load(path, allow_pickle=False) as data:
@@ -177,8 +212,8 @@ def _read_npz(path: Path) -> ProfileSet:
     )
     if not sound:
         raise ProfileError([f"{path}: its arrays do not fit each other; {fix}"])
-    profiles = [
+    profiles = tuple(
         Profile(str(name), str(kind), "peak", float(top), float(kwh))
         for name, kind, top, kwh in zip(names, kinds, peak, energy, strict=True)
-    ]
-    return ProfileSet(profiles, int(start), int(step), values / _TOP, str(path))
+    )
+    return Recording(profiles, int(start), int(step), values / _TOP, str(path))
