@@ -13,6 +13,7 @@ Hence a participant sells or buys in a slot, never both.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,12 +21,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agents import scenario_files
+from agents.devices import registry
 from agents.devices.battery import Battery
+from agents.devices.fleet import Site
+from agents.devices.pv import split_export
+from agents.fleets import Members, Owned, fleets
+from agents.netting import net
+from agents.scenario import Scenario, ScenarioError
+from agents.scenario_connections import allocate
+from agents.seeds import child, generator
 from grid.feeder import Feeder
 
 Ints = NDArray[np.int64]
 
-UTILITY = "utility"
 UTILITY_CONNECTION = "slack"
 SOURCES = ("", "solar", "wind", "hydro", "biomass", "storage", "grid")
 
@@ -149,3 +158,138 @@ class Population:
         if not 0 <= slot - self.first_slot < self.slots:
             raise IndexError(f"slot {slot} is not in the run: {self.first_slot} to {self.first_slot + self.slots - 1}")
         return slot - self.first_slot
+
+
+def build(scenario: Scenario, seed: np.random.SeedSequence) -> Population:
+    """The population of a scenario; everything random comes from `seed`, apart for each group by its name.
+
+    Raises ScenarioError if there are too few connections, and what the feeder's and the profiles' files raise.
+    """
+    feeder = scenario_files.load_feeder(scenario)
+    profiles = scenario_files.load_profiles(scenario)
+    chosen, errors = allocate(scenario.participants, feeder, seed)
+    if errors:
+        raise ScenarioError(errors)
+    everyone: list[Members] = []
+    start = 0
+    for group, places in zip(scenario.participants, chosen, strict=True):
+        names = tuple(feeder.connection_profile[i] for i in places)
+        site = Site(
+            profiles,
+            scenario.first_slot,
+            scenario.slots,
+            scenario.market.slot,
+            names,
+            child(seed, "group", group.group),
+        )
+        everyone.append(Members(group, np.arange(start, start + len(places)), site))
+        start += len(places)
+    index = np.array([i for places in chosen for i in places], dtype=np.int64)
+    value, cost = _prices(everyone, scenario)
+    return Population(
+        feeder=feeder,
+        first_slot=scenario.first_slot,
+        ids=[f"{m.group.group}-{k + 1:03d}" for m in everyone for k in range(len(m.rows))],
+        groups=[m.group.group for m in everyone for _ in m.rows],
+        kinds=[m.group.kind for m in everyone for _ in m.rows],
+        connections=[feeder.connection_ids[i] for i in index],
+        connection_index=_fixed(index),
+        strategies=_strategy_uses(everyone),
+        buy_value=_fixed(value),
+        sell_cost=_fixed(cost),
+        **_energies(everyone, len(index), scenario),
+    )
+
+
+def _energies(everyone: list[Members], count: int, scenario: Scenario) -> dict[str, Any]:
+    """All columns of energy, the fleets and the batteries."""
+    load, flexible, must_run, dispatchable, reactive = np.zeros((5, count, scenario.slots), dtype=np.int64)
+    owned = [item for members in everyone for item in fleets(members)]
+    for owners, fleet, _ in owned:
+        target = (flexible if fleet.flexible else load) if not fleet.source else dispatchable
+        if not fleet.source or fleet.flexible:
+            target[owners] += fleet.energy_wh
+        reactive[owners] += fleet.reactive_varh
+    for owners, fleet, limit in owned:  # after the loads, which do not count against a limit of export
+        if fleet.source and not fleet.flexible:
+            if limit is None:
+                must_run[owners] += fleet.energy_wh
+                continue
+            firm, above = split_export(fleet.energy_wh, load[owners], limit)
+            must_run[owners] += firm
+            dispatchable[owners] += above
+    battery, owner, rules = _batteries(everyone, scenario)
+    netted = net(load, flexible, must_run, dispatchable, battery, owner, rules)
+    return {
+        "source": _fixed(_main_source(owned, count)),
+        "load_wh": _fixed(load),
+        "flexible_load_wh": _fixed(flexible),
+        "must_run_wh": _fixed(must_run),
+        "dispatchable_wh": _fixed(dispatchable),
+        "reactive_varh": _fixed(reactive),
+        "battery_wh": _fixed(netted.battery),
+        "firm_sell_wh": _fixed(netted.firm_sell),
+        "flexible_sell_wh": _fixed(netted.flexible_sell),
+        "firm_buy_wh": _fixed(netted.firm_buy),
+        "flexible_buy_wh": _fixed(netted.flexible_buy),
+        "series": [Series(fleet.label, fleet.source, owners, _fixed(fleet.energy_wh)) for owners, fleet, _ in owned],
+        "battery": battery,
+        "battery_owner": _fixed(owner),
+    }
+
+
+def _batteries(everyone: list[Members], scenario: Scenario) -> tuple[Battery, Ints, dict[registry.Rule, Ints]]:
+    columns: list[list[float]] = []
+    owner: list[int] = []
+    rules: dict[registry.Rule, list[int]] = {}
+    for members in everyone:
+        spec = members.group.battery
+        if spec is None:
+            continue
+        owning = members.owning("battery", spec.share)
+        capacity, power = owning.sizes("kwh", spec.kwh), owning.sizes("kw", spec.kw)
+        rules.setdefault(registry.rule(spec.rule), []).extend(range(len(owner), len(owner) + len(owning.rows)))
+        owner.extend(owning.rows.tolist())
+        for kwh, kw in zip(capacity, power, strict=True):
+            columns.append([kwh * 1000, kw * 1000, spec.efficiency, spec.self_discharge, spec.initial])
+    wh, watts, efficiency, loss, initial = np.array(columns, dtype=np.float64).reshape(-1, 5).T
+    battery = Battery(wh, watts, scenario.slot_hours, efficiency=efficiency, self_discharge=loss, initial=initial)
+    return battery, np.array(owner, dtype=np.int64), {rule: np.array(rows) for rule, rows in rules.items()}
+
+
+def _main_source(owned: list[Owned], count: int) -> Ints:
+    """Index into SOURCES of each row's largest generation, 0 without any."""
+    total = np.zeros((count, len(SOURCES)), dtype=np.int64)
+    for owners, fleet, _ in owned:
+        if fleet.source:
+            total[owners, SOURCES.index(fleet.source)] += fleet.energy_wh.sum(axis=1)
+    return np.asarray(total.argmax(axis=1), dtype=np.int64)
+
+
+def _prices(everyone: list[Members], scenario: Scenario) -> tuple[Ints, Ints]:
+    values, costs = [], []
+    for members in everyone:
+        group, n = members.group, len(members.rows)
+        cost = (group.biomass.cost if group.biomass else None) or group.cost
+        values.append(members.prices("value", group.value) if group.value else np.full(n, scenario.tariffs.retail))
+        costs.append(members.prices("cost", cost) if cost else np.full(n, scenario.tariffs.feed_in))
+    return np.concatenate(values).astype(np.int64), np.concatenate(costs).astype(np.int64)
+
+
+def _strategy_uses(everyone: list[Members]) -> list[StrategyUse]:
+    """Rows by strategy and parameters, in the order in which the scenario first names them."""
+    uses: dict[str, tuple[str, Mapping[str, Any], list[int]]] = {}
+    for members in everyone:
+        n, items = len(members.rows), members.group.strategy
+        order = generator(members.site.seed, "strategy").permutation(n)
+        ends = np.rint(np.cumsum([item.share for item in items]) * n).astype(int)
+        for item, begin, end in zip(items, [0, *ends[:-1]], ends, strict=True):
+            key = json.dumps([item.name, item.params], sort_keys=True, default=repr)
+            rows = uses.setdefault(key, (item.name, item.params, []))[2]
+            rows.extend(members.rows[order[begin:end]].tolist())
+    return [StrategyUse(name, params, _fixed(np.array(sorted(rows)))) for name, params, rows in uses.values() if rows]
+
+
+def _fixed(array: Ints) -> Ints:
+    array.setflags(write=False)
+    return array

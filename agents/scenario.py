@@ -11,113 +11,91 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr, model_validator
+from pydantic import (
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from agents import scenario_rules
+from agents.scenario_groups import TEXT, Group, Names, Section
 from agents.scenario_text import ScenarioError, read_yaml
-from agents.scenario_units import (
-    Duration,
-    Energy,
-    ExportLimit,
-    ExportLimits,
-    Flag,
-    KilowattHours,
-    KilowattPeak,
-    Kilowatts,
-    Price,
-    Prices,
-    Real,
-    Share,
-    Start,
-    Unit,
-    Whole,
-)
+from agents.scenario_units import Duration, Energy, Flag, Price, Real, Start, Whole
 from market.orders import GateMode, MarketSettings
 from market.slots import NS
 
 __all__ = ["Scenario", "ScenarioError", "json_schema", "load_scenario", "reference"]
 
-Kind = Literal[
-    "household",
-    "commercial",
-    "agricultural",
-    "industrial",
-    "heat_pump",
-    "ev",
-    "pv_park",
-    "wind",
-    "biomass",
-    "hydro",
-    "storage",
-]
 UTILITY = "utility"
 PPM = 1_000_000
-
-
-class Section(BaseModel):
-    """A mapping of the YAML: frozen, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-def _names(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _one_or_all(names: tuple[str, ...]) -> object:
-    return names[0] if len(names) == 1 else list(names)
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_names), PlainSerializer(_one_or_all), Unit("name or list")]
 
 
 class Time(Section):
     """Which slots are delivered."""
 
     start: Start = Field(description="Begin of the first delivery slot; a plain date is its midnight UTC")
-    days: Whole | None = Field(None, gt=0, le=3660, description="Days to deliver; 1 if slots is not given either")
-    slots: Whole | None = Field(None, gt=0, description="Slots to deliver, instead of days")
+    days: Whole | None = Field(
+        default=None, gt=0, le=3660, description="Days to deliver; 1 if slots is not given either"
+    )
+    slots: Whole | None = Field(default=None, gt=0, description="Slots to deliver, instead of days")
+
+    def count(self, slot_seconds: int) -> int:
+        """Number of delivery slots."""
+        return self.slots if self.slots is not None else (self.days or 1) * 86_400 // slot_seconds
 
 
 class Market(Section):
     """The rules of the exchange."""
 
-    slot: Duration = Field(900, gt=0, le=86_400, description="Length of a delivery slot; divides a day")
-    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="Currency; ct is its hundredth")
-    price_floor: Price = Field(0, description="Least price of an order")
-    price_cap: Price = Field(600_000, description="Largest price of an order")
-    tick: Price = Field(100, gt=0, description="Prices of orders are multiples of this")
-    lot: Energy = Field(1, gt=0, description="Quantities are multiples of this")
-    opens_before: Duration = Field(3600, gt=0, description="How long before its delivery a slot opens for trading")
-    gate_closure: Duration = Field(900, ge=0, description="How long before its delivery trading in a slot ends")
-    rounds: Whole = Field(4, gt=0, le=1000, description="Rounds in which all traders quote, per step of one slot")
-    max_orders: Whole = Field(4096, gt=0, le=1_000_000, description="Most orders that may rest in one slot")
+    slot: Duration = Field(default=900, gt=0, le=86_400, description="Length of a delivery slot; divides a day")
+    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$", description="Currency; ct is its hundredth")
+    price_floor: Price = Field(default=0, description="Least price of an order")
+    price_cap: Price = Field(default=600_000, description="Largest price of an order")
+    tick: Price = Field(default=100, gt=0, description="Prices of orders are multiples of this")
+    lot: Energy = Field(default=1, gt=0, description="Quantities are multiples of this")
+    opens_before: Duration = Field(
+        default=3600, gt=0, description="How long before its delivery a slot opens for trading"
+    )
+    gate_closure: Duration = Field(default=900, ge=0, description="How long before its delivery trading in a slot ends")
+    rounds: Whole = Field(
+        default=4, gt=0, le=1000, description="Rounds in which all traders quote, per step of one slot"
+    )
+    max_orders: Whole = Field(default=4096, gt=0, le=1_000_000, description="Most orders that may rest in one slot")
 
 
 class Tariffs(Section):
     """What the utility charges and pays for energy that is not traded locally, and what the wires cost."""
 
-    retail: Price = Field(320_000, description="Price at which the utility sells")
-    feed_in: Price = Field(80_000, description="Price at which the utility buys")
-    grid_fee: Price = Field(0, ge=0, description="Paid by the buyer on every Wh traded locally")
+    retail: Price = Field(default=320_000, description="Price at which the utility sells")
+    feed_in: Price = Field(default=80_000, description="Price at which the utility buys")
+    grid_fee: Price = Field(default=0, ge=0, description="Paid by the buyer on every Wh traded locally")
 
 
 class Network(Section):
     """Where the feeder comes from: exactly one of the four."""
 
-    name: str | None = Field(None, min_length=1, description="A feeder that is shipped, such as village or street")
-    file: str | None = Field(None, min_length=1, description="Path of a feeder in the native JSON format")
-    pandapower: str | None = Field(None, min_length=1, description="Path of a pandapower net (extra `import`)")
-    simbench: str | None = Field(None, min_length=1, description="A SimBench code (extra `import`)")
+    name: str | None = Field(
+        default=None, min_length=1, description="A feeder that is shipped, such as village or street"
+    )
+    file: str | None = Field(default=None, min_length=1, description="Path of a feeder in the native JSON format")
+    pandapower: str | None = Field(default=None, min_length=1, description="Path of a pandapower net (extra `import`)")
+    simbench: str | None = Field(default=None, min_length=1, description="A SimBench code (extra `import`)")
 
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: object) -> object:
         if isinstance(value, str):
-            return {"file" if value.endswith(".json") or "/" in value or "\\" in value else "name": value}
+            return {"file" if is_path(value) else "name": value}
         if isinstance(value, Mapping) and len(value) != 1:
             raise ValueError("needs exactly one of a name, a path, {pandapower: path} or {simbench: code}")
         return value
+
+
+def is_path(text: str) -> bool:
+    """Whether a text in a scenario is a path, not the name of something that is shipped."""
+    return "." in text or "/" in text or "\\" in text
 
 
 def _write_network(network: Network) -> object:
@@ -125,164 +103,38 @@ def _write_network(network: Network) -> object:
     return network.name or network.file or given
 
 
+_NETWORK_SCHEMA = {
+    "anyOf": [
+        TEXT,
+        *({"type": "object", "properties": {key: TEXT}, "required": [key]} for key in Network.model_fields),
+    ]
+}
+
+
 class Grid(Section):
     """The wires and how strictly trades are held to them."""
 
-    network: Annotated[Network, PlainSerializer(_write_network)] = Field(
+    network: Annotated[Network, PlainSerializer(_write_network), WithJsonSchema(_NETWORK_SCHEMA)] = Field(
         description="Name of a shipped feeder, path of a native JSON file, {pandapower: path} or {simbench: code}"
     )
     voltage_band: tuple[Real, Real] = Field(
-        (0.90, 1.10), description="Least and largest voltage of every bus [pu of its rated voltage]"
+        default=(0.90, 1.10), description="Least and largest voltage of every bus [pu of its rated voltage]"
     )
-    loading_limit: Real = Field(1.0, gt=0, le=10, description="Largest current of every branch [share of its rating]")
-    gate: GateMode = Field("ac", description="How each match is checked before it commits")
-
-
-class Load(Section):
-    """Consumption that follows a profile."""
-
-    profile: Names | None = Field(
-        None, description="Profile or family of profiles, drawn per member; by default the kind's family"
+    loading_limit: Real = Field(
+        default=1.0, gt=0, le=10, description="Largest current of every branch [share of its rating]"
     )
-    annual_kwh: KilowattHours = Field(description="Consumption of a whole year")
-
-
-class Pv(Section):
-    """Photovoltaic plant behind the connection."""
-
-    kwp: KilowattPeak = Field(description="Installed power; the profile times kwp is what it can generate")
-    share: Share = Field(1.0, description="Share of the members that have one")
-    static_export_limit: ExportLimits = Field(
-        ExportLimit(1.0, float("inf")),
-        description="What may flow out at any time; more is exported only if it is sold and fits, else curtailed",
-    )
-    profile: Names | None = Field(None, description="Profile or family, drawn per member")
-
-
-class Wind(Section):
-    """Wind turbine."""
-
-    kw: Kilowatts = Field(description="Rated power")
-    share: Share = Field(1.0, description="Share of the members that have one")
-    flexible: Flag = Field(False, description="Generates only what is sold; else it flows in any case")
-    profile: Names | None = Field(None, description="Profile or family, drawn per member")
-
-
-class Hydro(Wind):
-    """Small hydro power plant."""
-
-
-class Biomass(Wind):
-    """Biomass plant."""
-
-    flexible: Flag = Field(True, description="Generates only what is sold; else it flows in any case")
-    cost: Prices | None = Field(None, description="Marginal cost; the lowest price that its owner accepts")
-
-
-class HeatPump(Section):
-    """Electric heat pump."""
-
-    kw: Kilowatts = Field(description="Electrical power at the peak of the profile")
-    share: Share = Field(1.0, description="Share of the members that have one")
-    profile: Names | None = Field(None, description="Profile or family, drawn per member")
-
-
-class Ev(Section):
-    """Charging point of an electric vehicle."""
-
-    kw: Kilowatts = Field(description="Power of the charger: that of the profile's peak")
-    annual_kwh: KilowattHours | None = Field(None, description="Energy of a whole year; scales the profile, up to kw")
-    share: Share = Field(1.0, description="Share of the members that have one")
-    flexible: Flag = Field(False, description="Charges only what is bought; else it charges in any case")
-    profile: Names | None = Field(None, description="Profile or family, drawn per member")
-
-
-class Battery(Section):
-    """Stationary battery."""
-
-    kwh: KilowattHours = Field(description="Usable capacity")
-    kw: Kilowatts = Field(description="Largest power of charging and of discharging, at the connection")
-    efficiency: Real = Field(0.92, gt=0, le=1, description="Round trip: energy out per energy in")
-    self_discharge: Real = Field(0.0, ge=0, lt=1, description="Share of the stored energy that is lost per day")
-    initial: Real = Field(0.5, ge=0, le=1, description="State of charge at the start [share of the capacity]")
-    share: Share = Field(1.0, description="Share of the members that have one")
-    rule: str = Field(
-        "self_consumption", min_length=1, description="What it does: self_consumption, or package.module:Class"
-    )
-
-
-class Strategy(Section):
-    """How the members of a group quote."""
-
-    name: str = Field(min_length=1, description="Name of a strategy, or package.module:Class")
-    params: dict[str, Any] = Field(default_factory=dict, description="Parameters of the strategy")
-    share: Share = Field(1.0, description="Share of the members, where a group has several strategies")
-
-
-def _strategies(value: object) -> object:
-    items = value if isinstance(value, list | tuple) else [value]
-    return tuple({"name": item} if isinstance(item, str) else item for item in items)
-
-
-Strategies = Annotated[tuple[Strategy, ...], BeforeValidator(_strategies), Unit("name, mapping or list")]
-
-
-class Connect(Section):
-    """At which connections of the feeder the members are: exactly one of the two, or any that is free."""
-
-    profile: Names | None = Field(None, description="Free connections with this profile or family in the feeder")
-    ids: tuple[str, ...] | None = Field(None, min_length=1, description="These connections, in this order")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, value: object) -> object:
-        if value == "any":
-            return {}
-        if isinstance(value, list):
-            return {"ids": value}
-        if isinstance(value, str) or (isinstance(value, Mapping) and len(value) > 1):
-            raise ValueError("needs 'any', a list of connections, or {profile: H0}")
-        return value
-
-
-def _write_connect(connect: Connect) -> object:
-    return list(connect.ids) if connect.ids else {"profile": _one_or_all(connect.profile)} if connect.profile else "any"
-
-
-class Group(Section):
-    """Participants of one kind, each with a connection of its own."""
-
-    group: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="Name; members are called NAME-001 and so on")
-    kind: Kind = Field(description="What the members are; picks default profiles and the lines of the report")
-    count: Whole | None = Field(None, gt=0, description="Number of members; by default one per connection listed")
-    connect: Annotated[Connect, PlainSerializer(_write_connect)] = Field(
-        Connect(), description="'any' free connection, a list of connections, or {profile: FAMILY}"
-    )
-    load: Load | None = Field(None, description="Inflexible consumption")
-    pv: Pv | None = Field(None, description="Photovoltaic plant")
-    wind: Wind | None = Field(None, description="Wind turbine")
-    biomass: Biomass | None = Field(None, description="Biomass plant")
-    hydro: Hydro | None = Field(None, description="Hydro power plant")
-    heat_pump: HeatPump | None = Field(None, description="Heat pump")
-    ev: Ev | None = Field(None, description="Charging point")
-    battery: Battery | None = Field(None, description="Battery")
-    value: Prices | None = Field(None, description="What energy is worth to a buyer, fees included; by default retail")
-    cost: Prices | None = Field(None, description="Lowest price that a seller accepts; by default feed_in")
-    strategy: Strategies = Field((Strategy(name="zi_c"),), description="How the members quote")
-
-    @property
-    def size(self) -> int:
-        """Number of members."""
-        return self.count if self.count is not None else len(self.connect.ids or ())
+    gate: GateMode = Field(default="ac", description="How each match is checked before it commits")
 
 
 class Output(Section):
     """What a run writes beside its ledger."""
 
-    trades: tuple[Literal["csv", "parquet"], ...] = Field(("csv",), description="Formats of the table of trades")
-    report: Flag = Field(True, description="Write report.html")
+    trades: tuple[Literal["csv", "parquet"], ...] = Field(
+        default=("csv",), description="Formats of the table of trades"
+    )
+    report: Flag = Field(default=True, description="Write report.html")
     compare: tuple[Literal["no_local_trading", "gate_off"], ...] = Field(
-        ("no_local_trading",), description="Runs of the same day for comparison"
+        default=("no_local_trading",), description="Runs of the same day for comparison"
     )
 
 
@@ -290,20 +142,21 @@ class Scenario(Section):
     """One simulation, or one market to serve."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="Short name, also that of the market")
-    title: str = Field("", description="One line for people")
-    description: str = Field("", description="What it shows")
-    seed: Whole = Field(1, ge=0, lt=2**63, description="Everything random follows from it")
+    title: str = Field(default="", description="One line for people")
+    description: str = Field(default="", description="What it shows")
+    seed: Whole = Field(default=1, ge=0, lt=2**63, description="Everything random follows from it")
     time: Time = Field(description="Which slots are delivered")
-    market: Market = Field(Market(), description="The rules of the exchange")
-    tariffs: Tariffs = Field(Tariffs(), description="The utility's prices and the fee of the wires")
+    market: Market = Field(default=Market(), description="The rules of the exchange")
+    tariffs: Tariffs = Field(default=Tariffs(), description="The utility's prices and the fee of the wires")
     grid: Grid = Field(description="The wires")
     profiles: Names = Field(
-        ("simbench",), min_length=1, description="Sets of profiles, later ones first: simbench, or CSV and Parquet files"
+        default=("simbench",),
+        min_length=1,
+        description="Sets of profiles, later ones first: simbench, or CSV and Parquet files",
     )
     participants: tuple[Group, ...] = Field(min_length=1, description="Groups of participants")
-    output: Output = Field(Output(), description="What a run writes")
+    output: Output = Field(default=Output(), description="What a run writes")
     _base: Path = PrivateAttr(default_factory=Path.cwd)
-    """Folder to which the paths in the scenario are relative."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Scenario:
@@ -316,9 +169,7 @@ class Scenario(Section):
     @property
     def slots(self) -> int:
         """Number T of delivery slots."""
-        if self.time.slots is not None:
-            return self.time.slots
-        return (self.time.days or 1) * 86_400 // self.market.slot
+        return self.time.count(self.market.slot)
 
     @property
     def first_slot(self) -> int:
@@ -330,9 +181,10 @@ class Scenario(Section):
         """Length of a slot [h]: energy per power."""
         return self.market.slot / 3600
 
-    def path(self, text: str) -> Path:
-        """The file that a path in this scenario means."""
-        return self._base / text
+    @property
+    def base(self) -> Path:
+        """Folder to which the paths in the scenario are relative."""
+        return self._base
 
     def market_settings(self) -> MarketSettings:
         """The rules in the exchange's own terms."""
@@ -364,9 +216,9 @@ class Scenario(Section):
         for key in ("file", "pandapower"):
             path = getattr(self.grid.network, key)
             if path is not None:
-                full = str(self.path(path).resolve())
+                full = str((self._base / path).resolve())
                 data["grid"]["network"] = full if key == "file" else {key: full}
-        data["profiles"] = [scenario_rules.absolute_profile(self, name) for name in self.profiles]
+        data["profiles"] = [str((self._base / name).resolve()) if is_path(name) else name for name in self.profiles]
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
 
     def changed(self, **changes: Any) -> Scenario:
@@ -390,10 +242,12 @@ def load_scenario(source: str | Path) -> Scenario:
     Raises ScenarioError with every error found; OSError if the file cannot be read.
     """
     if isinstance(source, str) and "\n" in source:
-        label, base, text = "scenario", Path.cwd(), source
-    else:
-        path = Path(source)
-        label, base, text = path.name, path.resolve().parent, path.read_bytes()
+        return _loaded(source, "scenario", Path.cwd())
+    path = Path(source)
+    return _loaded(path.read_bytes(), path.name, path.resolve().parent)
+
+
+def _loaded(text: str | bytes, label: str, base: Path) -> Scenario:
     data, errors = read_yaml(text, label)
     return from_data(data, label, base, errors)
 

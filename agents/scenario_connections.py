@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agents.families import in_family
 from agents.scenario_text import hint, show
 from agents.seeds import generator
 from grid.feeder import Feeder
 
 if TYPE_CHECKING:
-    from agents.scenario import Group
-
-
-def in_family(profile: str, names: Sequence[str]) -> bool:
-    """Whether `profile` is one of `names` or belongs to one as to a family: H0-A and H0-L belong to H0."""
-    return any(profile == name or profile.startswith(f"{name}-") for name in names)
+    from agents.scenario_groups import Group
 
 
 def allocate(
@@ -53,9 +49,10 @@ def allocate(
 
 def _matching(group: Group, feeder: Feeder) -> list[int]:
     usable = (i for i, bus in enumerate(feeder.connection_bus) if bus != feeder.source_bus)
-    if group.connect.profile is None:
+    names = group.connect.profile
+    if names is None:
         return list(usable)
-    return [i for i in usable if in_family(feeder.connection_profile[i], group.connect.profile)]
+    return [i for i in usable if any(in_family(feeder.connection_profile[i], name) for name in names)]
 
 
 def _listed(ids: Sequence[str], feeder: Feeder, free: set[int], path: str, errors: list[str]) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
@@ -12,26 +12,19 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from agents import scenario_files, strategies
-from agents.devices import RULES, registered
-from agents.profiles import ProfileSet
+from agents.devices import registry
+from agents.families import in_family
 from agents.scenario_connections import allocate
 from agents.scenario_text import hint, show
 from agents.scenario_units import write_price
+from agents.shapes import Shapes
 from grid.feeder import Feeder
 from market.slots import NS, format_time
 
 if TYPE_CHECKING:
-    from agents.scenario import Group, Market, Scenario, Strategy, Tariffs, Time
+    from agents.scenario import Group, Market, Strategy, Tariffs, Time
 
 DAY = 86_400
-FAMILIES = {
-    "load": {
-        "household": "H0",
-        "commercial": "G",
-        "agricultural": "L",
-        "industrial": "BL",
-    },
-}
 NEEDS = {
     "household": ("load",),
     "commercial": ("load",),
@@ -54,9 +47,8 @@ def sections(model: type[BaseModel], data: object, errors: list[str]) -> dict[st
         errors.append(f"needs the fields {', '.join(model.model_fields)}, got {show(data)}")
         data = {}
     parts: dict[str, Any] = {}
-    for key in data:
-        if key not in model.model_fields:
-            errors.append(f"{key}: unknown field; {hint(key, model.model_fields)}")
+    unknown = [key for key in data if key not in model.model_fields]
+    errors.extend(f"{key}: unknown field; {hint(key, model.model_fields)}" for key in unknown)
     for name, field in model.model_fields.items():
         if name not in data:
             if field.is_required():
@@ -153,13 +145,13 @@ def check(parts: Mapping[str, Any], base: Path, errors: list[str]) -> None:
             must = "must be [least, largest] with 0.5 <= least < largest <= 1.5"
             errors.append(f"grid.voltage_band: {must}, got [{low:g}, {high:g}]")
         feeder = scenario_files.find_feeder(grid.network, base, errors)
-    profiles = scenario_files.find_profiles(parts["profiles"], base, errors) if parts["profiles"] else None
+    shapes = scenario_files.find_profiles(parts["profiles"], base, errors) if parts["profiles"] else None
     groups = parts["participants"]
     if not groups:
         return
     _groups(groups, market, errors)
-    if profiles is not None:
-        _profiles(groups, profiles, parts, errors)
+    if shapes is not None:
+        errors.extend(_profiles(groups, shapes, _span(time, market)))
     if feeder is not None and parts["seed"] is not None:
         errors.extend(_connections(groups, feeder, parts["seed"]))
 
@@ -209,6 +201,12 @@ def _time(time: Time, market: Market) -> Iterator[str]:
         yield f"time.start: must be after 1970-01-01, got {format_time(time.start)}"
 
 
+def _span(time: Time | None, market: Market | None) -> tuple[int, int] | None:
+    if time is None or market is None:
+        return None
+    return time.start, time.start + time.count(market.slot) * market.slot * NS
+
+
 def _groups(groups: Sequence[Group | None], market: Market | None, errors: list[str]) -> None:
     seen: dict[str, int] = {}
     for at, group in enumerate(groups):
@@ -216,10 +214,14 @@ def _groups(groups: Sequence[Group | None], market: Market | None, errors: list[
             continue
         path = f"participants[{at}]"
         if group.group in seen:
-            errors.append(f"{path}.group: {group.group!r} is the name of participants[{seen[group.group]}] too; rename it")
+            errors.append(
+                f"{path}.group: {group.group!r} is the name of participants[{seen[group.group]}] too; rename it"
+            )
         seen.setdefault(group.group, at)
         errors.extend(_devices(group, path))
         errors.extend(_size(group, path))
+        for k, extra in enumerate(group.devices):
+            errors.extend(_found(registry.device, extra.name, f"{path}.devices[{k}].name"))
         _strategies(group.strategy, f"{path}.strategy", errors)
         if market is not None:
             for name, prices in (("value", group.value), ("cost", group.cost)):
@@ -242,15 +244,17 @@ def _devices(group: Group, path: str) -> Iterator[str]:
         if getattr(group, name) is None:
             yield f"{path}.{name}: is missing; the kind {group.kind} needs it"
     if group.battery is not None:
-        if ":" in group.battery.rule:
-            fault = registered.fault(group.battery.rule)
-            if fault:
-                yield f"{path}.battery.rule: {fault}"
-        elif group.battery.rule not in RULES:
-            yield f"{path}.battery.rule: unknown rule {group.battery.rule!r}; {hint(group.battery.rule, RULES)}"
+        yield from _found(registry.rule, group.battery.rule, f"{path}.battery.rule")
         if not any(getattr(group, name) for name in DEVICES if name != "battery"):
             need = "a battery stores its owner's own energy; give the group a load or a generator too"
             yield f"{path}.battery: {need}"
+
+
+def _found(find: Callable[[str], object], name: str, path: str) -> Iterator[str]:
+    try:
+        find(name)
+    except ValueError as error:
+        yield f"{path}: {error}"
 
 
 def _strategies(items: Sequence[Strategy], path: str, errors: list[str]) -> None:
@@ -264,24 +268,30 @@ def _strategies(items: Sequence[Strategy], path: str, errors: list[str]) -> None
         errors.append(f"{path}: shares must add up to 1, got {total:g}")
 
 
-def device_profiles(group: Group) -> Iterator[tuple[str, tuple[str, ...] | None]]:
-    """Field and profile names of each device of the group; None where the default applies."""
-    for name in DEVICES[:-1]:
-        device = getattr(group, name)
-        if device is not None:
-            yield name, device.profile
-
-
-def _profiles(
-    groups: Sequence[Group | None], profiles: ProfileSet, parts: Mapping[str, Any], errors: list[str]
-) -> None:
+def _profiles(groups: Sequence[Group | None], shapes: Shapes, span: tuple[int, int] | None) -> Iterator[str]:
+    """Whether each device finds its profiles, and whether these cover the run, `span` [ns]."""
+    used: set[str] = set()
     for at, group in enumerate(groups):
-        for name, given in device_profiles(group) if group is not None else ():
-            for wanted in given or ():
-                if not profiles.family(wanted):
-                    errors.append(
-                        f"participants[{at}].{name}.profile: unknown profile {wanted!r}; {hint(wanted, profiles.names)}"
-                    )
+        if group is None:
+            continue
+        for field in DEVICES[:-1]:
+            device = getattr(group, field)
+            if device is None:
+                continue
+            path = f"participants[{at}].{field}"
+            families = device.profile or registry.families(field, group.kind)
+            found = {family: [name for name in shapes.names if in_family(name, family)] for family in families}
+            used.update(name for names in found.values() for name in names)
+            for family, names in found.items():
+                if device.profile and not names:
+                    yield f"{path}.profile: unknown profile {family!r}; {hint(family, shapes.names)}"
+            if not any(found.values()) and not device.profile:
+                yield f"{path}.profile: is missing; the sets of profiles have none of {' or '.join(families)}"
+            sizeless = any(shapes.recorded_kw(name) is None for names in found.values() for name in names)
+            if field == "load" and device.annual_kwh is None and sizeless:
+                yield f"{path}.annual_kwh: is missing; only a profile of your own in kW has a size of its own"
+    faults = {shapes.gap(name, *span) for name in used} if span else set()
+    yield from (f"time: a profile in use {fault}; choose a time within" for fault in sorted(filter(None, faults)))
 
 
 def _connections(groups: Sequence[Group | None], feeder: Feeder, seed: int) -> list[str]:

@@ -238,7 +238,9 @@ ExportLimits = Annotated[
     ExportLimit,
     BeforeValidator(_export_limit),
     PlainSerializer(_write_limit),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "examples": ["5 kW"]}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "examples": ["5 kW"]}]}
+    ),
     Unit("share of kWp, or kW"),
 ]
 Kilowatts = Annotated[

@@ -1,0 +1,70 @@
+"""Devices and battery rules by name; others as ``package.module:Name``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from agents.devices import biomass, ev, heat_pump, hydro, load, pv, wind
+from agents.devices.battery import Battery
+from agents.devices.biomass import Biomass
+from agents.devices.ev import Ev
+from agents.devices.fleet import Ints
+from agents.devices.heat_pump import HeatPump
+from agents.devices.hydro import Hydro
+from agents.devices.load import Load
+from agents.devices.pv import Pv
+from agents.devices.wind import Wind
+
+Rule = Callable[[Battery, Ints, Ints], Ints]
+"""What the batteries shall do in one slot: (batteries, surplus Wh, deficit Wh) -> request Wh, discharge positive."""
+
+
+def self_consumption(battery: Battery, surplus_wh: Ints, deficit_wh: Ints) -> Ints:
+    """Store what is left over, give what is lacking, at once: the rule of most home batteries."""
+    return deficit_wh - surplus_wh
+
+
+DEVICES: dict[str, Callable[..., Any]] = {
+    "load": Load,
+    "heat_pump": HeatPump,
+    "ev": Ev,
+    "pv": Pv,
+    "wind": Wind,
+    "biomass": Biomass,
+    "hydro": Hydro,
+}
+RULES: dict[str, Rule] = {"self_consumption": self_consumption}
+
+
+def families(device_name: str, kind: str) -> tuple[str, ...]:
+    """Families of profiles from which a device draws by default; `kind` is that of its owner."""
+    if device_name == "load":
+        return load.FAMILIES.get(kind, load.OTHER)
+    modules = {"heat_pump": heat_pump, "ev": ev, "pv": pv, "wind": wind, "hydro": hydro, "biomass": biomass}
+    found: tuple[str, ...] = modules[device_name].FAMILIES
+    return found
+
+
+def device(name: str) -> Callable[..., Any]:
+    """The device of that name: called with a `Site` and parameters it makes a `Fleet`. Raises ValueError."""
+    return DEVICES[name] if name in DEVICES else _imported(name, "device", DEVICES)
+
+
+def rule(name: str) -> Rule:
+    """The battery rule of that name. Raises ValueError."""
+    return RULES[name] if name in RULES else _imported(name, "rule", RULES)
+
+
+def _imported(name: str, what: str, known: dict[str, Any]) -> Any:
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise ValueError(f"unknown {what} {name!r}; use one of {', '.join(known)}, or 'package.module:Name'")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot import {name!r}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"{name!r} is not a class or function")
+    return found

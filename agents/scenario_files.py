@@ -1,0 +1,84 @@
+"""The files that a scenario names: its feeder and its profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agents.profiles import ProfileError, ProfileSet
+from agents.scenario_text import hint
+from agents.shapes import Shapes
+from grid.feeder import Feeder, FeederError
+from grid.pandapower_import import from_pandapower_json, from_simbench
+
+if TYPE_CHECKING:
+    from agents.scenario import Network, Scenario
+
+DATA = Path(__file__).resolve().parent.parent / "scenarios" / "data"
+"""What is shipped: feeders as NAME.json, and SimBench's profiles."""
+SIMBENCH = "simbench"
+"""Name of the shipped profiles."""
+
+
+def shipped_feeders() -> list[str]:
+    """Names that `grid.network` may have."""
+    return sorted(path.stem for path in DATA.glob("*.json"))
+
+
+def load_feeder(scenario: Scenario) -> Feeder:
+    """The feeder of a scenario. Raises FeederError with every error, OSError if the file cannot be read."""
+    return _feeder(scenario.grid.network, scenario.base)
+
+
+def load_profiles(scenario: Scenario) -> Shapes:
+    """The profiles of a scenario. Raises ProfileError with every error, OSError if a file cannot be read."""
+    return _profiles(scenario.profiles, scenario.base)
+
+
+def find_feeder(network: Network, base: Path, errors: list[str]) -> Feeder | None:
+    """As `load_feeder`, with what is wrong added to `errors`."""
+    if network.name is not None and network.name not in shipped_feeders():
+        known = hint(network.name, shipped_feeders())
+        errors.append(f"grid.network: there is no shipped feeder {network.name!r}; {known}; a path must end in .json")
+        return None
+    try:
+        return _feeder(network, base)
+    except FeederError as error:
+        errors.extend(f"grid.network: {line}" for line in error.errors)
+    except OSError as error:
+        errors.append(f"grid.network: cannot read {error.filename}: {error.strerror}; paths start at {base}")
+    return None
+
+
+def find_profiles(names: Sequence[str], base: Path, errors: list[str]) -> Shapes | None:
+    """As `load_profiles`, with what is wrong added to `errors`."""
+    try:
+        return _profiles(names, base)
+    except ProfileError as error:
+        errors.extend(f"profiles: {line}" for line in error.errors)
+    except OSError as error:
+        errors.append(f"profiles: cannot read {error.filename}: {error.strerror}; paths start at {base}")
+    return None
+
+
+def _feeder(network: Network, base: Path) -> Feeder:
+    if network.simbench is not None:
+        return from_simbench(network.simbench)
+    if network.pandapower is not None:
+        return from_pandapower_json(base / network.pandapower)
+    path = base / network.file if network.file is not None else DATA / f"{network.name}.json"
+    return Feeder.from_json(path.read_bytes())
+
+
+def _profiles(names: Sequence[str], base: Path) -> Shapes:
+    errors: list[str] = []
+    sets = []
+    for name in names:
+        try:
+            sets.append(ProfileSet.shipped() if name == SIMBENCH else ProfileSet.read(base / name))
+        except ProfileError as error:
+            errors.extend(error.errors)
+    if errors:
+        raise ProfileError(errors)
+    return Shapes(sets)
