@@ -24,7 +24,7 @@ class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  what is not foreseen is raised again
+        except (Exception, KeyboardInterrupt) as error:
             told = explain(error)
             if told is None or ctx.params.get("debug"):
                 raise
@@ -55,8 +55,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", envvar="WATTBOOK_DEBUG", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="WATTBOOK_DEBUG", help="Show the traceback of an error.")
+    ] = False,
 ) -> None:
     pass
 

@@ -13,8 +13,8 @@ from api.errors import Exit
 
 _HEAD = """# The command line
 
-`wattbook` is one program with a command for each thing to do. `wattbook --help` and `wattbook COMMAND --help` print what
-is written here; this page is made from the program by `make docs` and a test keeps the two alike.
+`wattbook` is one program with a command for each thing to do. `wattbook --help` and `wattbook COMMAND --help` print
+what is written here; this page is made from the program by `make docs`, and a test keeps the two alike.
 
 Results go to standard output, everything else to standard error. Without a terminal there are no colours and no moving
 bars; `NO_COLOR=1` turns colours off on a terminal too. `python -m api` does the same as `wattbook`.

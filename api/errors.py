@@ -43,7 +43,14 @@ _WRONG_PATH = {
     errno.ENOTDIR: "a part of the path is a file, not a folder; check the path",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
-_DATABASE_REFUSED = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_LOCKED")
+_DATABASE_REFUSED = (
+    "SQLITE_FULL",
+    "SQLITE_IOERR",
+    "SQLITE_READONLY",
+    "SQLITE_CANTOPEN",
+    "SQLITE_BUSY",
+    "SQLITE_LOCKED",
+)
 
 
 def explain(error: BaseException) -> CommandError | None:
@@ -56,7 +63,9 @@ def explain(error: BaseException) -> CommandError | None:
     if isinstance(error, ValueError) and isinstance(errors, list):
         return CommandError(Exit.INPUT, *(str(line) for line in errors))
     if isinstance(error, UnicodeDecodeError):
-        return CommandError(Exit.INPUT, f"the file is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8")
+        return CommandError(
+            Exit.INPUT, f"the file is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        )
     if isinstance(error, OSError):
         return None if error.errno == errno.EPIPE else _from_os(error)
     return _from_ledger(error)

@@ -38,16 +38,19 @@ def table(caption: str, columns: Sequence[tuple[str, int | None]], rows: Iterabl
 
     `columns` are (heading, digits after the point); digits None marks a column of text.
     """
-    head = "".join(
-        f'<th scope="col"{_align(digits)}>{text(heading)}</th>' for heading, digits in columns
-    )
+    head = "".join(f'<th scope="col"{_align(digits)}>{text(heading)}</th>' for heading, digits in columns)
     lines = []
     for row in rows:
-        cells = [_cell(value, digits, index == 0) for index, (value, (_, digits)) in enumerate(zip(row, columns, strict=True))]
+        cells = [
+            _cell(value, digits, index == 0)
+            for index, (value, (_, digits)) in enumerate(zip(row, columns, strict=True))
+        ]
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"><table>'
-        f"<caption>{text(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody></table></div>"
+        f"<caption>{text(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n"
+        + "\n".join(lines)
+        + "\n</tbody></table></div>"
     )
 
 

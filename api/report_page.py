@@ -57,5 +57,5 @@ def _asset(name: str) -> str:
 
 
 def _in_script(code: str) -> str:
-    """Code that cannot end its script element: only strings in it hold such a sequence, where a backslash is harmless."""
+    """Code that cannot end its script element: such a sequence is only in strings, where a backslash is harmless."""
     return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")

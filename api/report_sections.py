@@ -23,7 +23,9 @@ def headline(data: Data) -> str:
             f'<div class="tile"><dt>{text(tile["label"])}</dt>'
             f'<dd><span class="value{tone}">{text(tile["value"])}</span>{unit}</dd>{small}</div>'
         )
-    return section("headline", "The day in figures", text(data["headline_note"]), f'<dl class="tiles">{"".join(tiles)}</dl>')
+    return section(
+        "headline", "The day in figures", text(data["headline_note"]), f'<dl class="tiles">{"".join(tiles)}</dl>'
+    )
 
 
 def feeder(data: Data) -> str:
@@ -44,24 +46,49 @@ def feeder(data: Data) -> str:
     branches = [
         (name, kind, rating, high / 10)
         for name, kind, rating, high in zip(
-            net["branches"]["id"], net["branches"]["kind"], net["branches"]["rating"], _highs(net["loading"]), strict=True
+            net["branches"]["id"],
+            net["branches"]["kind"],
+            net["branches"]["rating"],
+            _highs(net["loading"]),
+            strict=True,
         )
     ]
     tables = folded(
         "Table: voltage of every bus over the day",
-        table("Lowest and highest voltage of each bus", [("bus", None), ("connected", None), ("lowest, pu", 4), ("highest, pu", 4)], buses),
+        table(
+            "Lowest and highest voltage of each bus",
+            [("bus", None), ("connected", None), ("lowest, pu", 4), ("highest, pu", 4)],
+            buses,
+        ),
     ) + folded(
         "Table: fullest hour of every branch",
-        table("Highest loading of each branch", [("branch", None), ("kind", None), ("rating", None), ("highest loading, %", 1)], branches),
+        table(
+            "Highest loading of each branch",
+            [("branch", None), ("kind", None), ("rating", None), ("highest loading, %", 1)],
+            branches,
+        ),
     )
     caption = (
-        f"<strong>{text(net['name'])}</strong>: {len(net['buses'])} buses, {text(net['placed'])}. The square is the source. "
+        f"<strong>{text(net['name'])}</strong>: {len(net['buses'])} buses, {text(net['placed'])}. "
+        "The square is the source. "
         f"Voltage must stay within {number(net['band'][0])} to {number(net['band'][1])} pu."
     )
-    note = "What the wires felt while the participants traded: an AC power flow of every slot's schedule at gate closure."
-    return section("feeder", "The feeder over the day", note, figure(
-        "map", "Map of the feeder; the tables below hold the same figures", caption, size="tall", controls=controls, after=tables,
-    ))
+    note = (
+        "What the wires felt while the participants traded: an AC power flow of every slot's schedule at gate closure."
+    )
+    return section(
+        "feeder",
+        "The feeder over the day",
+        note,
+        figure(
+            "map",
+            "Map of the feeder; the tables below hold the same figures",
+            caption,
+            size="tall",
+            controls=controls,
+            after=tables,
+        ),
+    )
 
 
 def price(data: Data) -> str:
@@ -71,16 +98,35 @@ def price(data: Data) -> str:
     rows = [
         (slot, *values)
         for slot, *values in zip(
-            data["times"], prices["mean"], prices["low"], prices["high"], volume["local"], volume["utility"], strict=True
+            data["times"],
+            prices["mean"],
+            prices["low"],
+            prices["high"],
+            volume["local"],
+            volume["utility"],
+            strict=True,
         )
     ]
-    columns = [("slot", None), (f"mean, {prices['unit']}", 2), ("lowest", 2), ("highest", 2), ("between neighbours, kWh", 2), ("with the utility, kWh", 2)]
+    columns = [
+        ("slot", None),
+        (f"mean, {prices['unit']}", 2),
+        ("lowest", 2),
+        ("highest", 2),
+        ("between neighbours, kWh", 2),
+        ("with the utility, kWh", 2),
+    ]
     body = figure(
-        "price", "Price of local trades per slot", f"<strong>Price of local trades.</strong> The band runs from each slot's lowest to its "
-        f"highest trade; a gap is a slot without one. Retail {number(prices['retail'])}, feed-in {number(prices['feed_in'])} {text(prices['unit'])}.",
+        "price",
+        "Price of local trades per slot",
+        f"<strong>Price of local trades.</strong> The band runs from each slot's lowest to its "
+        f"highest trade; a gap is a slot without one. Retail "
+        f"{number(prices['retail'])}, feed-in {number(prices['feed_in'])} {text(prices['unit'])}.",
     ) + figure(
-        "volume", "Traded energy per slot", "<strong>Traded energy</strong> between neighbours and with the utility on the exchange.",
-        size="short", after=folded("Table: price and energy of every slot", table("Price and energy per slot", columns, rows)),
+        "volume",
+        "Traded energy per slot",
+        "<strong>Traded energy</strong> between neighbours and with the utility on the exchange.",
+        size="short",
+        after=folded("Table: price and energy of every slot", table("Price and energy per slot", columns, rows)),
     )
     note = "Local trades find their price between what the utility pays for energy and what it charges."
     return section("price", "Price and volume", note, body)
@@ -92,37 +138,78 @@ def depth(data: Data) -> str:
         return ""
     chosen = data["depth_start"]
     options = "".join(
-        f'<option value="{slot}"{" selected" if int(slot) == chosen else ""}>{text(data["times"][int(slot)])}</option>' for slot in books
+        f'<option value="{slot}"{" selected" if int(slot) == chosen else ""}>{text(data["times"][int(slot)])}</option>'
+        for slot in books
     )
-    controls = f'<div class="controls"><label for="depth-slot">Delivery slot</label><select id="depth-slot">{options}</select></div>'
+    controls = (
+        '<div class="controls"><label for="depth-slot">Delivery slot</label>'
+        f'<select id="depth-slot">{options}</select></div>'
+    )
     rows = [
-        (data["times"][int(slot)], len(book["bids"]), sum(q for _, q in book["bids"]) / 1000, _first(book["bids"]),
-         _first(book["asks"]), sum(q for _, q in book["asks"]) / 1000, len(book["asks"]))
+        (
+            data["times"][int(slot)],
+            len(book["bids"]),
+            sum(q for _, q in book["bids"]) / 1000,
+            _first(book["bids"]),
+            _first(book["asks"]),
+            sum(q for _, q in book["asks"]) / 1000,
+            len(book["asks"]),
+        )
         for slot, book in books.items()
     ]
-    columns = [("slot", None), ("bid levels", 0), ("bids, kWh", 2), ("best bid", 2), ("best ask", 2), ("asks, kWh", 2), ("ask levels", 0)]
+    columns = [
+        ("slot", None),
+        ("bid levels", 0),
+        ("bids, kWh", 2),
+        ("best bid", 2),
+        ("best ask", 2),
+        ("asks, kWh", 2),
+        ("ask levels", 0),
+    ]
     caption = (
         "<strong>The book when its gate closed.</strong> Where bids stand above asks, the wires kept them apart: "
         "the match did not fit."
     )
     note = "What was still wanted and still offered in one delivery slot when trading ended."
-    return section("depth", "Order-book depth", note, figure(
-        "depth", "Depth of the order book", caption, controls=controls,
-        after=folded("Table: best prices and depth of every book", table("Books at gate closure", columns, rows)),
-    ))
+    return section(
+        "depth",
+        "Order-book depth",
+        note,
+        figure(
+            "depth",
+            "Depth of the order book",
+            caption,
+            controls=controls,
+            after=folded("Table: best prices and depth of every book", table("Books at gate closure", columns, rows)),
+        ),
+    )
 
 
 def balance(data: Data) -> str:
     flows = data.get("balance")
     if not flows:
         return ""
-    rows = [(row["label"], "in", sum(row["kwh"])) for row in flows["in"]] + [(row["label"], "out", sum(row["kwh"])) for row in flows["out"]]
-    caption = "<strong>In above the line, out below.</strong> What flows in equals what flows out, losses included, in every slot."
+    rows = [(row["label"], "in", sum(row["kwh"])) for row in flows["in"]] + [
+        (row["label"], "out", sum(row["kwh"])) for row in flows["out"]
+    ]
+    caption = (
+        "<strong>In above the line, out below.</strong> What flows in equals what flows out, losses included, "
+        "in every slot."
+    )
     after = table("Energy of the day", [("source or use", None), ("direction", None), ("energy, kWh", 1)], rows)
     note = "Where the feeder's energy came from and where it went, metered at the connections."
-    return section("balance", "Energy balance", note, figure(
-        "balance", "Energy by source and by use per slot", caption, size="tall", after=folded("Table: energy of the day", after),
-    ))
+    return section(
+        "balance",
+        "Energy balance",
+        note,
+        figure(
+            "balance",
+            "Energy by source and by use per slot",
+            caption,
+            size="tall",
+            after=folded("Table: energy of the day", after),
+        ),
+    )
 
 
 def bills(data: Data) -> str:
@@ -131,15 +218,34 @@ def bills(data: Data) -> str:
         return ""
     unit = data["currency"]
     saved = [(row["group"], row["count"], row["before"], row["after"], row["saved"]) for row in found["saved"]]
-    columns = [("group", None), ("participants", 0), (f"before, {unit}", 2), (f"after, {unit}", 2), (f"saved, {unit}", 2)]
-    people = [(row["name"], row["group"], row["before"], row["after"], row["before"] - row["after"]) for row in found["rows"]]
+    columns = [
+        ("group", None),
+        ("participants", 0),
+        (f"before, {unit}", 2),
+        (f"after, {unit}", 2),
+        (f"saved, {unit}", 2),
+    ]
+    people = [
+        (row["name"], row["group"], row["before"], row["after"], row["before"] - row["after"]) for row in found["rows"]
+    ]
     person = [("participant", None), ("group", None), *columns[2:]]
     height = "" if len(saved) > 4 else "short"
     body = (
         '<div class="pair">'
-        + figure("bills", "Bills before and after, one point a participant", "<strong>One point a participant.</strong> Below the dashed line, the day cost less with local trading; a negative bill is income.")
-        + figure("savings", "Savings by group", "<strong>Saved by group</strong> against the same day without local trading.", size=height)
-        + "</div><h3>By group</h3>" + table(f"Bills by group, {unit}", columns, saved)
+        + figure(
+            "bills",
+            "Bills before and after, one point a participant",
+            "<strong>One point a participant.</strong> Below the dashed line, the day cost less with local trading; "
+            "a negative bill is income.",
+        )
+        + figure(
+            "savings",
+            "Savings by group",
+            "<strong>Saved by group</strong> against the same day without local trading.",
+            size=height,
+        )
+        + "</div><h3>By group</h3>"
+        + table(f"Bills by group, {unit}", columns, saved)
         + folded("Table: every participant", table(f"Bills by participant, {unit}", person, people))
     )
     note = "Before: the same day with every kilowatt-hour bought from and sold to the utility. After: with the market."
@@ -151,14 +257,20 @@ def refused(data: Data) -> str:
     if found is None:
         return ""
     if not found["constraints"]:
-        return section("refused", "What the gate refused", text(found["note"]), "<p>No match met a limit of the grid.</p>")
-    rows = [(row["constraint"], row["count"], row["wanted"], row["admitted"], row["refused"]) for row in found["constraints"]]
+        return section(
+            "refused", "What the gate refused", text(found["note"]), "<p>No match met a limit of the grid.</p>"
+        )
+    rows = [
+        (row["constraint"], row["count"], row["wanted"], row["admitted"], row["refused"])
+        for row in found["constraints"]
+    ]
     columns = [("limit", None), ("times", 0), ("wanted, kWh", 2), ("carried, kWh", 2), ("refused, kWh", 2)]
     body = (
         '<div class="pair">'
         + figure("refused-by", "Refused energy by limit", "<strong>By limit.</strong> Which bus or branch was full.")
         + figure("refused-when", "Refused energy over the day", "<strong>Over the day</strong>, by delivery slot.")
-        + "</div>" + folded("Table: every limit that was met", table("What the gate refused, by limit", columns, rows))
+        + "</div>"
+        + folded("Table: every limit that was met", table("What the gate refused, by limit", columns, rows))
     )
     return section("refused", "What the gate refused", text(found["note"]), body)
 
@@ -168,15 +280,39 @@ def compare(data: Data) -> str:
     if not runs:
         return ""
     rows = [
-        (run["name"], run["slots"], run["buses"], run["branches"], _least(run["u_min"]), _most(run["u_max"]), _most(run["loading"]))
+        (
+            run["name"],
+            run["slots"],
+            run["buses"],
+            run["branches"],
+            _least(run["u_min"]),
+            _most(run["u_max"]),
+            _most(run["loading"]),
+        )
         for run in runs
     ]
-    columns = [("schedule", None), ("slots with a violation", 0), ("voltage violations", 0), ("overloads", 0), ("lowest, pu", 4), ("highest, pu", 4), ("fullest branch, %", 1)]
+    columns = [
+        ("schedule", None),
+        ("slots with a violation", 0),
+        ("voltage violations", 0),
+        ("overloads", 0),
+        ("lowest, pu", 4),
+        ("highest, pu", 4),
+        ("fullest branch, %", 1),
+    ]
     body = (
         table("Violations counted by an independent AC power flow of all slots", columns, rows)
         + '<div class="pair">'
-        + figure("compare-loading", "Highest loading per slot", "<strong>Loading</strong> of the fullest branch; the dashed line is the limit.")
-        + figure("compare-voltage", "Lowest and highest voltage per slot", "<strong>Voltage</strong>, lowest and highest of all buses; dashed lines are the band.")
+        + figure(
+            "compare-loading",
+            "Highest loading per slot",
+            "<strong>Loading</strong> of the fullest branch; the dashed line is the limit.",
+        )
+        + figure(
+            "compare-voltage",
+            "Lowest and highest voltage per slot",
+            "<strong>Voltage</strong>, lowest and highest of all buses; dashed lines are the band.",
+        )
         + "</div>"
     )
     return section("compare", "Is the grid kept whole?", text(data["compare_note"]), body)
@@ -188,12 +324,25 @@ def strategies(data: Data) -> str:
         return ""
     unit = data["price"]["unit"]
     rows = [
-        (row["strategy"], row["participants"], row["bought"], row["sold"], row["buy_price"], row["sell_price"], row["saved"])
+        (
+            row["strategy"],
+            row["participants"],
+            row["bought"],
+            row["sold"],
+            row["buy_price"],
+            row["sell_price"],
+            row["saved"],
+        )
         for row in found
     ]
     columns = [
-        ("strategy", None), ("participants", 0), ("bought, kWh", 1), ("sold, kWh", 1), (f"paid, {unit}", 2),
-        (f"received, {unit}", 2), (f"saved, {data['currency']}", 2),
+        ("strategy", None),
+        ("participants", 0),
+        ("bought, kWh", 1),
+        ("sold, kWh", 1),
+        (f"paid, {unit}", 2),
+        (f"received, {unit}", 2),
+        (f"saved, {data['currency']}", 2),
     ]
     note = "Energy and mean prices of what each strategy traded with neighbours, and what its users saved in all."
     return section("strategies", "How the strategies did", note, table("Outcomes by strategy", columns, rows))
@@ -201,12 +350,15 @@ def strategies(data: Data) -> str:
 
 def provenance(data: Data) -> str:
     facts = "".join(
-        f'<tr><th scope="row" class="text">{text(name)}</th><td class="text wrap"><span class="hash">{text(value)}</span></td></tr>'
+        f'<tr><th scope="row" class="text">{text(name)}</th>'
+        f'<td class="text wrap"><span class="hash">{text(value)}</span></td></tr>'
         for name, value in data["provenance"]
     )
     body = (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Provenance"><table><caption>What made this page</caption><tbody>{facts}</tbody></table></div>'
-        f"<h3>Check it</h3><p>The ledger beside this page holds every command, event and posting. Anyone can verify it offline:</p>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Provenance">'
+        f"<table><caption>What made this page</caption><tbody>{facts}</tbody></table></div>"
+        "<h3>Check it</h3><p>The ledger beside this page holds every command, event and posting. "
+        "Anyone can verify it offline:</p>"
         f"<pre><code>{text(data['check'])}</code></pre>"
     )
     return section("provenance", "Provenance", "Where these figures come from and how to check them.", body)

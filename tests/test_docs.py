@@ -1,4 +1,4 @@
-"""Documentation that fails when it lies: references equal the program, everything is named, every link leads somewhere."""
+"""Documentation that fails when it lies: references equal the program, all is named, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def test_the_command_line_reference_is_that_of_the_program() -> None:
 
 
 def test_the_scenario_reference_is_that_of_the_models() -> None:
-    assert (ROOT / "docs" / "scenario.md").read_text(encoding="utf-8") == reference(), "docs/scenario.md is old; run `make docs`"
+    assert (ROOT / "docs" / "scenario.md").read_text(encoding="utf-8") == reference(), (
+        "docs/scenario.md is old; run `make docs`"
+    )
 
 
 @pytest.mark.parametrize("tag", tags(Event) + tags(Command))

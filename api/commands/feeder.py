@@ -40,7 +40,11 @@ def _show(feeder: Feeder) -> None:
         ("name", feeder.name or "–"),
         ("buses", f"{len(feeder.bus_ids)} ({rated})"),
         ("lines", str(len(feeder.line_ids))),
-        ("transformers", ", ".join(f"{i} {s / 1000:g} kVA" for i, s in zip(feeder.transformer_ids, feeder.s_va, strict=True)) or "none"),
+        (
+            "transformers",
+            ", ".join(f"{i} {s / 1000:g} kVA" for i, s in zip(feeder.transformer_ids, feeder.s_va, strict=True))
+            or "none",
+        ),
         ("connections", str(len(feeder.connection_ids))),
         ("source", f"bus {feeder.bus_ids[feeder.source_bus]} at {feeder.source_u_pu:g} pu"),
         ("farthest bus", f"{feeder.bus_ids[int(np.argmax(depth))]}, {int(depth.max())} branches from the source"),

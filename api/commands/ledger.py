@@ -22,7 +22,8 @@ SHOWN = 20
 
 LedgerFile = Annotated[Path, typer.Argument(help="A ledger file.", show_default=False)]
 Recheck = Annotated[
-    bool, typer.Option("--recheck", help="Compute the verdicts of the gate anew instead of repeating the recorded ones.")
+    bool,
+    typer.Option("--recheck", help="Compute the verdicts of the gate anew instead of repeating the recorded ones."),
 ]
 
 

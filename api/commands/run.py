@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-
 from api.errors import CommandError, Exit
 
 if TYPE_CHECKING:
@@ -26,14 +25,30 @@ class GateMode(StrEnum):
 
 
 def run(
-    scenario: Annotated[str, typer.Argument(help="A shipped scenario or a YAML file.", metavar="NAME|FILE", show_default=False)],
-    seed: Annotated[int | None, typer.Option(help="Everything random follows from it; by default the scenario's.", min=0, show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results; by default a new one in runs/.", metavar="DIR", show_default=False)] = None,
-    gate: Annotated[GateMode | None, typer.Option(help="How matches are held to the wires: off, linear or ac; by default the scenario's way.", show_default=False)] = None,
+    scenario: Annotated[
+        str, typer.Argument(help="A shipped scenario or a YAML file.", metavar="NAME|FILE", show_default=False)
+    ],
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Everything random follows from it; by default the scenario's.", min=0, show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the results; by default a new one in runs/.", metavar="DIR", show_default=False),
+    ] = None,
+    gate: Annotated[
+        GateMode | None,
+        typer.Option(
+            help="How matches are held to the wires: off, linear or ac; by default the scenario's way.",
+            show_default=False,
+        ),
+    ] = None,
     slots: Annotated[int | None, typer.Option(help="Deliver this many slots only.", min=1, show_default=False)] = None,
     days: Annotated[int | None, typer.Option(help="Deliver this many days.", min=1, show_default=False)] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
-    force: Annotated[bool, typer.Option("--force", help="Replace the results of an earlier run in the folder.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the results of an earlier run in the folder.")
+    ] = False,
 ) -> None:
     """Simulate a scenario: progress while it runs, then a summary; results go to a folder.
 
@@ -56,7 +71,8 @@ def choose_folder(name: str, seed: int, out: Path | None, force: bool) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         if (out / LEDGER).exists() and not force:
             raise CommandError(
-                Exit.INPUT, f"--out {out}: holds the ledger of an earlier run; choose another folder or replace it with --force"
+                Exit.INPUT,
+                f"--out {out}: holds the ledger of an earlier run; choose another folder or replace it with --force",
             )
         return out
     first = Path("runs") / f"{name}-seed{seed}"
@@ -80,7 +96,9 @@ def _load(source: str) -> Scenario:
     return load(source)
 
 
-def _changed(scenario: Scenario, seed: int | None, gate: GateMode | None, slots: int | None, days: int | None) -> Scenario:
+def _changed(
+    scenario: Scenario, seed: int | None, gate: GateMode | None, slots: int | None, days: int | None
+) -> Scenario:
     if slots is not None and days is not None:
         raise CommandError(Exit.INPUT, "--slots and --days: give one of the two")
     changes: dict[str, Any] = {}

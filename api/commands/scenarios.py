@@ -18,8 +18,12 @@ app = typer.Typer(
 @app.callback()
 def scenarios(
     context: typer.Context,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a scenario file, for editors.")] = False,
-    reference: Annotated[bool, typer.Option("--reference", help="Print the reference of a scenario file as Markdown.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of a scenario file, for editors.")
+    ] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Print the reference of a scenario file as Markdown.")
+    ] = False,
 ) -> None:
     if context.invoked_subcommand:
         return
@@ -56,4 +60,5 @@ def _list() -> None:
         members = sum(group.size for group in scenario.participants)
         table.add_row(name, scenario.title, str(members), str(scenario.slots), scenario.grid.gate)
     out().print(table)
-    say("\nRun one:         wattbook run NAME\nWrite your own:  wattbook scenarios show NAME > mine.yaml; wattbook run mine.yaml")
+    say("\nRun one:         wattbook run NAME")
+    say("Write your own:  wattbook scenarios show NAME > mine.yaml; wattbook run mine.yaml")

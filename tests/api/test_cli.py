@@ -148,7 +148,9 @@ def test_foreseen_errors_have_their_code(error: BaseException, code: Exit) -> No
     assert all(told.messages)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a fault of ours"), ValueError("unforeseen"), BrokenPipeError(errno.EPIPE, "")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a fault of ours"), ValueError("unforeseen"), BrokenPipeError(errno.EPIPE, "")]
+)
 def test_what_nobody_foresaw_keeps_its_traceback(error: BaseException) -> None:
     assert explain(error) is None
 

@@ -1,0 +1,133 @@
+"""One simulation from start to files, with its progress and summary on the terminal."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from agents import MarketModel
+from agents.results import Results
+from agents.scenario import Scenario
+from api import report as html_report
+from api.console import err, note, say
+from api.errors import CommandError, Exit
+from api.summary import show
+from grid.gate import GridViolation
+from market.store import Ledger
+
+LEDGER = "ledger.db"
+RESULTS = "*.csv", "*.parquet", "*.npz", "*.json", "*.html", "scenario.yaml", "ledger.db", "ledger.db-*"
+"""Files that a run writes into its folder, and that --force may remove."""
+PLAIN_STEPS = 10
+"""Lines of progress in all where there is no terminal."""
+
+Watch = Callable[[int, int, Mapping[str, int]], None]
+
+
+def simulate(scenario: Scenario, folder: Path, *, report: bool) -> None:
+    """Run the scenario, write everything into `folder` and print the summary.
+
+    Raises CommandError if the wires do not carry what was admitted, or on Ctrl-C; the ledger then holds all slots
+    that were completed.
+    """
+    _clear(folder)
+    note(f"{scenario.name}, seed {scenario.seed}, gate {scenario.grid.gate}: results go to {folder}")
+    started = time.perf_counter()
+    with Ledger.create(folder / LEDGER) as ledger:
+        try:
+            results = _run(scenario, ledger)
+        except KeyboardInterrupt as stop:
+            raise CommandError(Exit.INTERRUPTED, *_interrupted(ledger, folder)) from stop
+        except GridViolation as violation:
+            raise CommandError(
+                Exit.FINDING,
+                f"{violation}: the wires would not carry what the gate admitted, which is a fault of the gate. Please "
+                f"report it with the scenario; the ledger up to the slot before is {folder / LEDGER}",
+            ) from violation
+    results.write(folder)
+    show(results)
+    if report and scenario.output.report:
+        say(f"Report:  {html_report.write(folder)}", "bold")
+    say(f"Ledger:  {folder / LEDGER}   (check it: wattbook audit {folder / LEDGER})")
+    note(f"{time.perf_counter() - started:.1f} s in all")
+
+
+def _run(scenario: Scenario, ledger: Ledger) -> Results:
+    if _first_run():
+        note("First run on this machine: the matching kernel is compiled, which takes some seconds more.")
+    with err().status("preparing …") if err().is_terminal else _nothing():
+        model = MarketModel(scenario, ledger=ledger)
+    started = time.perf_counter()
+    with _progress(model.slots) as watch:
+        while model.running:
+            model.step()
+            watch(model.steps, model.slots, model.counts)
+    model.record.seconds = time.perf_counter() - started
+    with err().status("comparing and writing …") if err().is_terminal else _nothing():
+        return model.results()
+
+
+def _first_run() -> bool:
+    """Whether numba has not compiled the kernel for this version of it yet."""
+    from market import kernel
+
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    place = Path(chosen) if chosen else Path(kernel.__file__).parent / "__pycache__"
+    return not any(place.rglob("kernel.*.nbi"))
+
+
+def _clear(folder: Path) -> None:
+    """Remove the results of an earlier run."""
+    for pattern in RESULTS:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _interrupted(ledger: Ledger, folder: Path) -> list[str]:
+    return [
+        f"interrupted; the ledger keeps the {len(ledger):,} entries of all slots that were completed",
+        f"check it with: wattbook audit {folder / LEDGER}",
+    ]
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Watch]:
+    """A bar with rates on a terminal, else a line now and then."""
+    started = time.perf_counter()
+
+    def rates(done: int, counts: Mapping[str, int]) -> str:
+        seconds = max(time.perf_counter() - started, 1e-9)
+        return (
+            f"{counts['orders'] / seconds:,.0f} orders/s, {counts['trades']:,} trades, "
+            f"{seconds / max(done, 1) * 1000:,.0f} ms a slot"
+        )
+
+    if not err().is_terminal:
+
+        def tell(done: int, total: int, counts: Mapping[str, int]) -> None:
+            if done * PLAIN_STEPS // total > (done - 1) * PLAIN_STEPS // total:
+                note(f"slot {done} of {total}: {rates(done, counts)}")
+
+        yield tell
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("slot {task.completed:.0f} of {task.total:.0f}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rates]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=err(), transient=True) as bar:
+        task = bar.add_task("run", total=total, rates="")
+        yield lambda done, _, counts: bar.update(task, completed=done, rates=rates(done, counts))
