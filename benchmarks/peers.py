@@ -28,29 +28,6 @@ def _array(trades: list[tuple[int, int, int, int]]) -> NDArray[np.int64]:
     return np.array(trades, dtype=np.int64).reshape(-1, 4)
 
 
-def nanobook(workload: Workload) -> Race:
-    """Rust book; submitting an order returns its trades."""
-    exchange = importlib.import_module("nanobook").Exchange()
-    rows = _rows(workload)
-    found: list[tuple[int, int, int, int]] = []
-
-    def go() -> None:
-        for kind, side, level, quantity, handle in rows:
-            if kind == CANCEL:
-                exchange.cancel(handle + 1)
-                continue
-            word = "buy" if side == BUY else "sell"
-            if kind == LIMIT:
-                result = exchange.submit_limit(word, level + 1, quantity)
-            else:
-                result = exchange.submit_market(word, quantity)
-            if result.filled_quantity:
-                for trade in result.trades:
-                    found.append((trade.passive_order_id, trade.aggressor_order_id, trade.price, trade.quantity))
-
-    return go, lambda: _array(found) - [1, 1, 1, 0]
-
-
 def liquibook(workload: Workload) -> Race:
     """C++ book behind SWIG; fills arrive at a listener, which has to book them on both orders."""
     library: Any = importlib.import_module("liquibook")
@@ -123,7 +100,8 @@ def orderly_chaos(workload: Workload) -> Race:
 
 
 def obook(workload: Workload) -> Race:
-    """Go book behind ctypes; events are drained whenever an order has traded."""
+    """Go book behind ctypes; events are drained whenever an order has traded. Every order has a user of its own,
+    because the engine cancels what a user would trade with themself."""
     library: Any = importlib.import_module("obook")
     book = library.Book(max_orders=workload.orders)
     rows = _rows(workload)
@@ -134,13 +112,12 @@ def obook(workload: Workload) -> Race:
         resting, trade = library.Status.NEW, library.EventKind.TRADE
         for kind, side, level, quantity, handle in rows:
             if kind == CANCEL:
-                book.cancel(ids[handle], 1)
+                book.cancel(ids[handle], handle)
                 continue
-            user = 1
             if kind == LIMIT:
-                result = book.submit(user, side, level + 1, quantity)
+                result = book.submit(handle, side, level + 1, quantity)
             else:
-                result = book.submit(user, side, 0, quantity, library.MARKET, library.IOC)
+                result = book.submit(handle, side, 0, quantity, library.MARKET, library.IOC)
             ids.append(result.order_id)
             if result.status is not resting:
                 found.extend((e.maker_id, e.taker_id, e.price, e.qty) for e in book.events() if e.kind is trade)
@@ -210,7 +187,6 @@ def lightmatchingengine(workload: Workload) -> Race:
 
 
 PEERS: dict[str, Callable[[Workload], Race]] = {
-    "nanobook": nanobook,
     "liquibook": liquibook,
     "orderly-chaos": orderly_chaos,
     "obook": obook,

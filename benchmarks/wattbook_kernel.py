@@ -23,6 +23,7 @@ _NO_ROWS = (
 )
 _ALLOWANCE = np.zeros((2, 1), dtype=np.int64)
 _LOT = 1
+_POOL = 4096
 
 
 def _pack(workload: Workload) -> NDArray[Any]:
@@ -40,73 +41,63 @@ def _pack(workload: Workload) -> NDArray[Any]:
     return packed
 
 
-def _trades(events: NDArray[Any]) -> NDArray[np.int64]:
-    made = events[events["kind"] == kernel.TRADE]
-    columns = [made["resting"], made["handle"], made["level"], made["quantity"]]
-    return np.stack([column.astype(np.int64) for column in columns], axis=1)
-
-
 class _Book:
-    """One book with what the kernel needs besides it."""
+    """One book with what the kernel needs besides it; events of all calls stand one after another in one array."""
 
     def __init__(self, workload: Workload) -> None:
-        pool = 1 << max(workload.most_resting, 63).bit_length()
-        self.books = kernel.empty_book(LEVELS, pool)
-        self.where = np.full(workload.orders, -1, dtype=np.int32)
-        self.blocked = np.zeros(2, dtype=np.int64)
-        self.cursors = kernel.new_cursor()
+        # The exchange's own book sizes, so that its compiled code is used; a full book would show as other trades.
+        books = kernel.empty_book(LEVELS, _POOL, _POOL)
+        where = np.full(workload.orders, -1, dtype=np.int32)
+        blocked = np.zeros(len(_ALLOWANCE[0]) + 1, dtype=np.int64)
+        self._book = (books, where, _ALLOWANCE, blocked, kernel.OPEN, _NO_ROWS, _LOT)
+        self._cursors = kernel.new_cursor()
+        self._message, self._count = self._cursors["message"], self._cursors["count"]
+        room = 2 * len(workload.messages) + len(workload.trades) + 2
+        self._events = np.zeros(room, dtype=kernel.EVENT)
 
-    def feed(self, messages: NDArray[Any], events: NDArray[Any]) -> int:
-        """Process messages into `events` and return how many there are."""
-        self.cursors["message"] = 0
-        self.cursors["count"] = 0
-        status = kernel.run(
-            self.books,
-            self.where,
-            _ALLOWANCE,
-            self.blocked,
-            kernel.OPEN,
-            _NO_ROWS,
-            _LOT,
-            messages,
-            events,
-            self.cursors,
-        )
+    def feed(self, messages: NDArray[Any]) -> None:
+        self._message[0] = 0
+        status = kernel.run(*self._book, messages, self._events, self._cursors)
         if status != kernel.DONE:
             raise RuntimeError(f"the kernel stopped with status {status}")
-        return int(self.cursors["count"][0])
+
+    def trades(self) -> NDArray[np.int64]:
+        events = self._events[: int(self._count[0])]
+        made = events[events["kind"] == kernel.TRADE]
+        columns = [made["resting"], made["handle"], made["level"], made["quantity"]]
+        return np.stack([column.astype(np.int64) for column in columns], axis=1)
 
 
 def batch(workload: Workload) -> Race:
     messages, book = _pack(workload), _Book(workload)
-    events = np.zeros(2 * len(messages) + len(workload.trades) + 2, dtype=kernel.EVENT)
-    used = [0]
-
-    def go() -> None:
-        used[0] = book.feed(messages, events)
-
-    return go, lambda: _trades(events[: used[0]])
+    return lambda: book.feed(messages), book.trades
 
 
 def micro_batch(size: int) -> Callable[[Workload], Race]:
-    """Packets of `size` messages, the events of each copied out before the next."""
+    """Packets of `size` messages."""
 
     def prepare(workload: Workload) -> Race:
         messages, book = _pack(workload), _Book(workload)
         packets = [messages[start : start + size] for start in range(0, len(messages), size)]
-        # A packet may sweep the whole book once and add one event of its own per message.
-        events = np.zeros(workload.most_resting + 3 * size + 2, dtype=kernel.EVENT)
-        told: list[NDArray[Any]] = []
 
         def go() -> None:
             for packet in packets:
-                used = book.feed(packet, events)
-                told.append(events[:used].copy())
+                book.feed(packet)
 
-        return go, lambda: _trades(np.concatenate(told))
+        return go, book.trades
 
     return prepare
 
 
-single = micro_batch(1)
-"""One message a call, its events known before the next is sent."""
+def single(workload: Workload) -> Race:
+    """One message a call, packed from Python integers as every other engine gets them."""
+    rows = _pack(workload).tolist()
+    book = _Book(workload)
+    message = np.zeros(1, dtype=kernel.MESSAGE)
+
+    def go() -> None:
+        for row in rows:
+            message[0] = row
+            book.feed(message)
+
+    return go, book.trades

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.plain_book import BUY, SELL, PlainBook
 
 LIMIT, CANCEL, TAKE = 0, 1, 2
-LEVELS = 4096
+LEVELS = 8192
 """Price levels of the ladder; 1 ct/kWh is about 100 of them at the default tick."""
 RESTING = 2000
 """Orders about which the depth of the book settles."""
