@@ -12,7 +12,7 @@ from grid.feeder import Feeder
 
 
 def street(spots: dict[str, tuple[float, float]] | None = None) -> Feeder:
-    """s - a - b - c, and d off a."""
+    """A line s, a, b, c with a side arm d at a."""
     buses: list[dict[str, Any]] = [{"id": name, "u_rated_v": 400.0} for name in "sabcd"]
     for bus in buses if spots else []:
         bus["x"], bus["y"] = (spots or {})[bus["id"]]
