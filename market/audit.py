@@ -185,11 +185,10 @@ class _Auditor:
     def _check_postings(self, entry: Entry, stored: list[PostingRow]) -> None:
         self._settings = self._settings or market_settings(entry)
         expected: list[Posting] = []
-        if self._settings is not None:
-            try:
-                expected = postings(entry, self._settings)
-            except LedgerError as error:
-                self.find(entry.seq, "zero_sum", str(error))
+        try:
+            expected = postings(entry, self._settings)
+        except LedgerError as error:
+            self.find(entry.seq, "postings", str(error))
         rows = [(entry.seq, line, *posting) for line, posting in enumerate(expected)]
         posted = [Posting(*row[2:]) for row in stored]
         if rows != stored:

@@ -51,14 +51,20 @@ def market_settings(entry: Entry) -> MarketSettings | None:
     return None
 
 
-def postings(entry: Entry, settings: MarketSettings) -> list[Posting]:
-    """What the entry moves, in the order of its events. Raises LedgerError unless it sums to zero in every asset."""
+def postings(entry: Entry, settings: MarketSettings | None) -> list[Posting]:
+    """What the entry moves, in the order of its events; `settings` are None before the market is created.
+
+    Raises LedgerError unless it sums to zero in every asset, or if something moves before there is a market.
+    """
     moved: list[Posting] = []
     for event in entry.events:
-        if isinstance(event, Traded):
-            _trade(moved, event, settings)
-        elif isinstance(event, Settled):
-            _settle(moved, event, settings)
+        if isinstance(event, Traded | Settled):
+            if settings is None:
+                raise LedgerError(f"entry {entry.seq}: trades or settles, but no market was created before it")
+            if isinstance(event, Traded):
+                _trade(moved, event, settings)
+            else:
+                _settle(moved, event, settings)
     if moved:
         require_zero_sums(entry.seq, moved)
     return moved

@@ -117,8 +117,8 @@ class Ledger:
             body = journal.encode(entry)
             rows.append((seq, body, journal.leaf(body)))
             market = market or _creation(entry)
-            if market is not None:
-                moved += [(seq, line, *item) for line, item in enumerate(postings(entry, market.settings))]
+            caused = postings(entry, market.settings if market else None)
+            moved += [(seq, line, *posting) for line, posting in enumerate(caused)]
         with schema.explained(self.path), self._engine.execution_options(writes=True).begin() as connection:
             if rows:
                 connection.exec_driver_sql(self._insert_entry, rows)

@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import pytest
+
+from market import journal, store
+from market.audit import audit
+from market.events import Accepted, Entry, Settled, Traded
+from market.ledger import LedgerError, fold, postings
+from market.orders import Cancel, CreateMarket
+from market.store import Ledger
+from tests.market import day
+from tests.market.day import FEEDER, SETTINGS, ledger_at
+
+ENTRIES = day.entries()
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return ledger_at(tmp_path / "ledger.db", ENTRIES)
+
+
+def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_what_was_appended_is_read_back(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        assert tuple(ledger.entries()) == ENTRIES
+        assert [row[1] for row in ledger.bodies(3)] == [journal.encode(entry) for entry in ENTRIES[2:]]
+        assert len(ledger) == len(ENTRIES)
+        moved = [posting for entry in ENTRIES[1:] for posting in postings(entry, day.settings("ac"))]
+        assert [row[2:] for row in ledger.postings()] == moved
+        assert ledger.balances() == fold(moved)
+        meta = ledger.meta()
+    assert (meta.entries, meta.market, meta.feeder) == (len(ENTRIES), day.settings("ac"), FEEDER)
+
+
+def test_pages_of_any_size_hold_the_same_rows(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        whole = list(ledger.pages())
+        assert [row for page in ledger.pages(size=7) for row in page[0]] == whole[0][0]
+        assert [row for page in ledger.pages(size=7) for row in page[1]] == whole[0][1]
+
+
+def test_every_asset_sums_to_zero(path: Path) -> None:
+    totals: dict[str, int] = {}
+    with Ledger.open(path) as ledger:
+        for (_, asset), amount in ledger.balances().items():
+            totals[asset] = totals.get(asset, 0) + amount
+    assert totals == {"EUR": 0, "WH": 0, "GO:solar": 0, "GO:wind": 0}
+
+
+def test_a_ledger_at_rest_is_one_file(path: Path) -> None:
+    assert [file.name for file in path.parent.iterdir()] == ["ledger.db"]
+
+
+def test_a_database_url_is_as_good_as_a_path(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'by url.db'}"
+    with Ledger.create(url) as ledger:
+        ledger.append(ENTRIES)
+    with Ledger.open(url) as ledger:
+        assert len(ledger) == len(ENTRIES)
+    with pytest.raises(LedgerError, match="SQLite files so far"):
+        Ledger.open("postgresql://host/market")
+
+
+def test_a_path_with_characters_of_a_url_is_a_path(tmp_path: Path) -> None:
+    target = tmp_path / "a?b#c%20 d.db"
+    ledger_at(target, ENTRIES)
+    with Ledger.open(target) as ledger:
+        assert len(ledger) == len(ENTRIES)
+
+
+def test_trades_are_a_table(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        frame = ledger.trades()
+    trades = [event for entry in ENTRIES for event in entry.events if isinstance(event, Traded)]
+    assert frame["quantity"].tolist() == [trade.quantity for trade in trades]
+    assert frame["source"].tolist() == [trade.source for trade in trades]
+    assert (frame["time"] < frame["delivery"]).all()
+    assert (frame["delivery"].astype("int64") // 10**9 % 900 == 0).all()
+    assert str(frame["time"].dt.tz) == "UTC"
+
+
+def test_settlements_are_a_table_that_shows_which_meters_were_silent(path: Path) -> None:
+    with Ledger.open(path) as ledger:
+        frame = ledger.settlements()
+    assert set(frame[frame["estimated"]]["participant"]) == {"dora"}
+    assert (frame.groupby("slot")[["metered", "contracted", "imbalance", "money"]].sum() == 0).all(axis=None)
+    settled = [event for entry in ENTRIES for event in entry.events if isinstance(event, Settled)]
+    assert len(frame) == sum(len(event.lines) + 1 for event in settled)
+
+
+def test_a_ledger_without_a_market_has_no_trades_and_says_so(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "empty.db") as ledger:
+        assert ledger.meta().market is None
+        with pytest.raises(LedgerError, match="no market yet"):
+            ledger.trades()
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE journal SET body = x'00' WHERE seq = 3",
+    "DELETE FROM journal WHERE seq = 3",
+    "INSERT OR REPLACE INTO journal VALUES (3, x'00', x'00')",
+    "UPDATE posting SET amount = 0",
+    "DELETE FROM posting",
+    "INSERT OR REPLACE INTO posting SELECT seq, line, account, asset, 0 FROM posting",
+])  # fmt: skip
+def test_the_database_refuses_to_change_or_delete(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute(statement)
+    connection.close()
+    assert audit(path).ok
+
+
+def test_commits_are_synced_to_the_disk(tmp_path: Path) -> None:
+    from market import schema
+
+    engine = schema.connect(ledger_at(tmp_path / "ledger.db", ENTRIES), readonly=False)
+    with engine.connect() as connection:
+        found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")]
+    engine.dispose()
+    assert found == [2, "wal"]
+
+
+def test_entries_must_continue_the_journal(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "ledger.db") as ledger:
+        ledger.append(ENTRIES[:5])
+        for wrong in (ENTRIES[:1], ENTRIES[6:8], ENTRIES[5:7] + ENTRIES[5:7]):
+            with pytest.raises(LedgerError, match="is next"):
+                ledger.append(wrong)
+        ledger.append(ENTRIES[5:])
+        assert tuple(ledger.entries()) == ENTRIES
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(tmp_path: Path) -> None:
+    with Ledger.create(tmp_path / "ledger.db") as ledger:
+        ledger.append(ENTRIES[:5])
+        bad = msgspec.structs.replace(ENTRIES[7], command=Cancel("anna", 2**60))
+        with pytest.raises(journal.JournalError):
+            ledger.append([*ENTRIES[5:7], bad])
+        assert tuple(ledger.entries()) == ENTRIES[:5]
+        ledger.append(ENTRIES[5:])
+        ledger.append([])
+    assert audit(tmp_path / "ledger.db").ok
+
+
+def test_a_trade_before_its_market_is_refused(tmp_path: Path) -> None:
+    trade = next(event for entry in ENTRIES for event in entry.events if isinstance(event, Traded))
+    with Ledger.create(tmp_path / "ledger.db") as ledger, pytest.raises(LedgerError, match="no market was created"):
+        ledger.append([Entry(1, Cancel("anna", 1), (trade,))])
+
+
+def test_nobody_writes_to_a_ledger_opened_for_reading(path: Path) -> None:
+    with Ledger.open(path) as ledger, pytest.raises(LedgerError, match="for reading only"):
+        ledger.append([Entry(len(ENTRIES) + 1, Cancel("anna", 1), (Accepted(),))])
+
+
+def test_there_is_one_writer_and_any_number_of_readers(path: Path) -> None:
+    more = Entry(len(ENTRIES) + 1, Cancel("anna", 1), (Accepted(),))
+    with Ledger.open(path, readonly=False) as writer:
+        with pytest.raises(LedgerError, match="another process is writing"):
+            Ledger.open(path, readonly=False)
+        with pytest.raises(LedgerError, match="another process is writing"):
+            store.upgrade(path)
+        with Ledger.open(path) as reader, Ledger.open(path) as other:
+            pages = reader.pages(size=100)
+            next(pages)
+            writer.append([more])
+            assert sum(1 for _ in other.entries()) == len(ENTRIES) + 1
+            assert sum(len(rows) for rows, _ in pages) == len(ENTRIES) + 1 - 100
+    Ledger.open(path, readonly=False).close()
+
+
+def test_a_writer_in_another_process_is_noticed(path: Path) -> None:
+    code = "import sys; from market.store import Ledger; Ledger.open(sys.argv[1], readonly=False)"
+    with Ledger.open(path, readonly=False):
+        result = python(code, path)
+    assert result.returncode != 0
+    assert "another process is writing" in result.stderr
+
+
+def test_an_existing_file_is_never_overwritten(path: Path, tmp_path: Path) -> None:
+    before = path.read_bytes()
+    (tmp_path / "empty").touch()
+    for target in (path, tmp_path / "empty"):
+        with pytest.raises(LedgerError, match="exists already"):
+            Ledger.create(target)
+    assert path.read_bytes() == before
+
+
+def spoilt(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    spoilt(path, "CREATE TABLE trades(price)")
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)
+
+
+@pytest.mark.parametrize(("spoil", "message"), [
+    (lambda path: path.unlink(), "no such file"),
+    (lambda path: (path.unlink(), path.mkdir()), "is a directory"),
+    (lambda path: path.write_bytes(b""), "not an SQLite database"),
+    (lambda path: path.write_text("seq;price\n1;2\n" * 99), "not an SQLite database"),
+    (lambda path: os.truncate(path, 10), "not an SQLite database"),
+    (cut_short, "damaged or cut short"),
+    (lambda path: spoilt(path, "PRAGMA application_id = 7"), "not a ledger of Wattbook"),
+    (foreign, "not a ledger of Wattbook"),
+    (lambda path: spoilt(path, "DROP TABLE posting"), "table posting is missing"),
+    (lambda path: spoilt(path, "UPDATE alembic_version SET version_num = '9999'"), "newer than .* update wattbook"),
+    (lambda path: spoilt(path, "UPDATE alembic_version SET version_num = '0001'"), "run: wattbook db upgrade"),
+    (lambda path: spoilt(path, "DROP TABLE alembic_version"), "run: wattbook db upgrade"),
+])  # fmt: skip
+def test_what_is_no_ledger_is_refused_with_its_name_and_a_way_out(
+    path: Path, spoil: Callable[[Path], object], message: str
+) -> None:
+    spoil(path)
+    for readonly in (True, False):
+        with pytest.raises(LedgerError, match=message) as caught:
+            Ledger.open(path, readonly=readonly)
+        assert str(path) in str(caught.value)
+
+
+def test_a_ledger_cannot_be_made_where_there_is_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="there is no directory"):
+        Ledger.create(tmp_path / "nowhere" / "ledger.db")
+
+
+# Root may write anywhere, so the test becomes nobody, once everything is imported.
+AS_NOBODY = """
+import os, sys
+import alembic.command, alembic.config, sqlalchemy.dialects.sqlite
+from market.store import Ledger
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+"""
+
+
+def test_a_read_only_directory_is_readable_and_refuses_writers() -> None:
+    with TemporaryDirectory() as name:
+        path = ledger_at(Path(name) / "ledger.db", ENTRIES)
+        path.chmod(0o444)
+        path.parent.chmod(0o555)
+        read = python(AS_NOBODY + "print(sum(1 for _ in Ledger.open(sys.argv[1]).entries()))", path)
+        write = python(AS_NOBODY + "Ledger.open(sys.argv[1], readonly=False)", path)
+        create = python(AS_NOBODY + "Ledger.create(sys.argv[1] + '2')", path)
+        left = [file.name for file in path.parent.iterdir()]
+        path.parent.chmod(0o755)
+    assert read.stdout == f"{len(ENTRIES)}\n", read.stderr
+    assert "check the permissions" in write.stderr
+    assert "Permission denied" in create.stderr
+    assert left == ["ledger.db"]
+
+
+def long_journal(length: int) -> list[Entry]:
+    fill = [Entry(seq, Cancel("x" * 60, 1), (Accepted(),)) for seq in range(2, length + 1)]
+    return [Entry(1, CreateMarket(SETTINGS, FEEDER), (Accepted(),)), *fill]
+
+
+@pytest.mark.parametrize("limit", ["pages", "size"])
+def test_a_full_disk_is_reported_and_leaves_what_was_stored(tmp_path: Path, limit: str) -> None:
+    path = tmp_path / "ledger.db"
+    code = """
+import resource, signal, sys
+from market.ledger import LedgerError
+from market.store import Ledger
+from tests.market.test_store import long_journal
+import sqlalchemy as sa
+entries = long_journal(20_000)
+ledger = Ledger.create(sys.argv[1])
+ledger.append(entries[:100])
+if sys.argv[2] == "pages":
+    listen = lambda connection, record: connection.execute("PRAGMA max_page_count = 60")
+    sa.event.listen(ledger._engine, "connect", listen)
+    ledger._engine.dispose()
+else:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
+try:
+    ledger.append(entries[100:])
+except LedgerError as error:
+    print(error)
+if sys.argv[2] == "pages":
+    sa.event.remove(ledger._engine, "connect", listen)
+    ledger._engine.dispose()
+else:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+ledger.append(entries[100:200])
+ledger.close()
+"""
+    result = python(code, path, limit)
+    assert result.returncode == 0, result.stderr
+    assert str(path) in result.stdout
+    assert "What was stored before is intact" in result.stdout
+    with Ledger.open(path) as ledger:
+        assert list(ledger.entries()) == long_journal(200)
+
+
+def test_a_killed_writer_leaves_a_ledger_that_opens_and_holds_what_was_acknowledged(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    code = """
+import sys
+from market.store import Ledger
+from tests.market.test_store import long_journal
+entries = long_journal(400_000)
+with Ledger.create(sys.argv[1]) as ledger:
+    for first in range(0, len(entries), 5_000):
+        ledger.append(entries[first:first + 5_000])
+        print(first + 5_000, flush=True)
+"""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    acknowledged = [int(writer.stdout.readline()) for _ in range(3)]
+    writer.send_signal(signal.SIGKILL)
+    acknowledged += map(int, writer.stdout.read().split())
+    writer.wait()
+    writer.stdout.close()
+    assert writer.returncode == -signal.SIGKILL
+    with Ledger.open(path, readonly=False) as ledger:
+        stored = len(ledger)
+        assert stored in (acknowledged[-1], acknowledged[-1] + 5_000)
+        assert list(ledger.entries()) == long_journal(stored)
+        ledger.append([Entry(stored + 1, Cancel("anna", 1), (Accepted(),))])
