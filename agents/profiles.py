@@ -166,17 +166,25 @@ def _read_table(path: Path, signed: bool) -> Recording:
 
 
 def write_npz(
-    path: Path, names: Sequence[str], kinds: Sequence[str], start_ns: int, step_ns: int, values: NDArray[np.float64]
+    path: Path,
+    names: Sequence[str],
+    kinds: Sequence[str],
+    start_ns: int,
+    step_ns: int,
+    values: NDArray[np.float64],
+    notice: str = "",
 ) -> None:
     """Write profiles of shape (profiles, T), values >= 0, as 16-bit fractions of their peaks.
 
-    Rounding changes a value by at most 1/65534 of the peak. The same values give the same bytes.
+    `notice` tells a reader of the file whose the data are. Rounding changes a value by at most 1/65534 of the peak.
+    The same values give the same bytes.
     """
     peak = values.max(axis=1)
     quantised = np.rint(values / peak[:, None] * _TOP).astype(np.int16)
     energy = quantised.sum(axis=1, dtype=np.int64) * (step_ns / _HOUR / _TOP)
     np.savez_compressed(
         path,
+        notice=np.array(notice),
         names=np.array(names),
         kinds=np.array(kinds),
         start_ns=np.int64(start_ns),
