@@ -208,7 +208,7 @@ class FeederGate:
         """Screened rows if all limits hold at the start, which the screening presumes; else every row."""
         net = self._network
         found = self._solve(at, at.schedule)
-        held = found and tree.worst(net.tree, net.net, at.work[tree.TRIAL], self._bounds) == tree.NONE
+        held = found and tree.inside(net.tree, net.net, at.work[tree.TRIAL], self._bounds)
         at.codes, bounds = self._limits.screened() if held else self._limits.every()
         low = at.codes < len(net.bus)
         r, c = len(at.codes) + 1, len(at.schedule)

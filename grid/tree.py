@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 
 TOLERANCE = 1e-12  # last step of the fixed point [pu]; what is left after it is smaller by the rate of contraction
-MAX_STEPS = 200
+MAX_STEPS = 64  # a state that takes more is far outside of any voltage band
+PARTS = 12
 SLACK = 1e-9  # of every limit: so much is kept free, and so much a value already outside may move [pu]
 
 # Kinds of limits: rows of `bounds` and of the codes `kind * N + position`.
@@ -84,7 +85,7 @@ def _values(tree, net, v, j):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _inside(tree, net, v, bounds):  # type: ignore[no-untyped-def]
+def inside(tree, net, v, bounds):  # type: ignore[no-untyped-def]
     """Whether every value is within its bounds, which are squared moduli of shape (KINDS, N)."""
     for j in range(1, v.shape[0]):
         voltage, near, far = _values(tree, net, v, j)
@@ -113,38 +114,30 @@ def _loosen(tree, net, v, bounds, loose):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def worst(tree, net, v, bounds):  # type: ignore[no-untyped-def]
-    """Code of the limit that is exceeded most in proportion (ties: the first), NONE if all hold."""
-    n = v.shape[0]
-    code, most = NONE, 0.0
-    for j in range(1, n):
-        voltage, near, far = _values(tree, net, v, j)
-        square = _square(voltage)
-        for kind in range(KINDS):
-            value = square if kind <= HIGH else _square(near if kind == NEAR else far)
-            bound = bounds[kind, j]
-            beyond = value < bound if kind == LOW else value > bound
-            excess = bound / value if kind == LOW else value / bound
-            if beyond and excess > most:
-                code, most = kind * n + j, excess
-    return code
-
-
-@njit(cache=True)
 def _chord(tree, net, inner, outer, bounds):  # type: ignore[no-untyped-def]
-    """Share of the way from a state inside to one outside at which the first bound is met: |x + t d|^2 = U^2.
+    """Share of the way from a state inside to one outside at which the first bound is met, and that bound's code.
 
-    All values are taken as straight lines between the two AC states, which the quadratic ratio test then cuts.
+    All values are taken as straight lines x + t d between the two AC states: |x + t d|^2 = U^2 is the quadratic ratio
+    test. Of bounds met at once, the first in order is named.
     """
-    share = 1.0
-    for j in range(1, inner.shape[0]):
+    n = inner.shape[0]
+    first, code = np.inf, NONE
+    for j in range(1, n):
         from_voltage, from_near, from_far = _values(tree, net, inner, j)
         to_voltage, to_near, to_far = _values(tree, net, outer, j)
-        share = min(share, _leave(from_voltage, to_voltage - from_voltage, bounds[HIGH, j]))
-        share = min(share, _enter(from_voltage, to_voltage - from_voltage, bounds[LOW, j]))
-        share = min(share, _leave(from_near, to_near - from_near, bounds[NEAR, j]))
-        share = min(share, _leave(from_far, to_far - from_far, bounds[FAR, j]))
-    return share
+        for kind in range(KINDS):
+            bound = bounds[kind, j]
+            if kind == LOW:
+                share = _enter(from_voltage, to_voltage - from_voltage, bound)
+            elif kind == HIGH:
+                share = _leave(from_voltage, to_voltage - from_voltage, bound)
+            elif kind == NEAR:
+                share = _leave(from_near, to_near - from_near, bound)
+            else:
+                share = _leave(from_far, to_far - from_far, bound)
+            if share < first:
+                first, code = share, kind * n + j
+    return min(first, 1.0), code
 
 
 @njit(cache=True, inline="always")
@@ -229,33 +222,50 @@ def fit(tree, net, bounds, connection, levels, work, schedule, seen, scale, inje
     """
     _loads(levels[ENERGY], levels[REACTIVE], schedule, connection, scale, work[LOAD])
     found = _try(tree, net, levels, work, inject, withdraw, lots * lot, scale, OUTER)
-    if found and _inside(tree, net, work[OUTER], bounds):
+    if found and inside(tree, net, work[OUTER], bounds):
         return lots, NONE
     known = _look(tree, net, bounds, levels, work, schedule, seen, scale)
     if known == NO_STATE:
         return 0, DIVERGED
     if known == OUTSIDE:
         bounds = levels[LOOSE:]
-        if found and _inside(tree, net, work[OUTER], bounds):
+        if found and inside(tree, net, work[OUTER], bounds):
             return lots, NONE
     work[INNER, :] = work[NOW]
     low, high, guesses = 0, lots, 0
     while high - low > 1:
         if found and guesses < 5:
-            middle = low + int(_chord(tree, net, work[INNER], work[OUTER], bounds) * (high - low))
-            middle = min(max(middle, low + 1), high - 1)
+            share, _ = _chord(tree, net, work[INNER], work[OUTER], bounds)
+            middle = min(max(low + int(share * (high - low)), low + 1), high - 1)
         else:
             middle = (low + high) // 2
         guesses += 1
         solved = _try(tree, net, levels, work, inject, withdraw, middle * lot, scale, TRIAL)
-        if solved and _inside(tree, net, work[TRIAL], bounds):
+        if solved and inside(tree, net, work[TRIAL], bounds):
             low = middle
             work[INNER, :] = work[TRIAL]
         else:
             high = middle
             found = solved
             work[OUTER, :] = work[TRIAL]
-    return low, worst(tree, net, work[OUTER], bounds) if found else DIVERGED
+    below, beyond = float(low * lot), float(high * lot)
+    for _ in range(PARTS):
+        if found:
+            break
+        # One more lot has no state. Parts of a lot are tried only to name the limit that is met on the way there.
+        part = 0.5 * (below + beyond)
+        solved = _try(tree, net, levels, work, inject, withdraw, part, scale, TRIAL)
+        if not solved:
+            beyond = part
+        elif inside(tree, net, work[TRIAL], bounds):
+            below = part
+            work[INNER, :] = work[TRIAL]
+        else:
+            found = True
+            work[OUTER, :] = work[TRIAL]
+    if not found:
+        return low, DIVERGED
+    return low, _chord(tree, net, work[INNER], work[OUTER], bounds)[1]
 
 
 @njit(cache=True)
@@ -315,22 +325,25 @@ def fill_rows(tree, net, v, dv, codes, units, per_wh, state, sensitivity):  # ty
     `units` (R,): what one pu is in the row's unit; `per_wh`: the power of one Wh in the slot [pu].
     """
     n = v.shape[0]
+    current = np.zeros(codes.shape[0], np.complex128)
     for r in range(codes.shape[0]):
         kind, j = codes[r] // n, codes[r] % n
-        parent = tree[0, j]
         voltage, near, far = _values(tree, net, v, j)
         value = voltage if kind <= HIGH else (near if kind == NEAR else far)
         state[0, r] = np.rint(value.real * units[r])
         state[1, r] = np.rint(value.imag * units[r])
-        end = j if kind == FAR else parent
-        near, far = _flows(net, v, j, parent)
-        current = far if kind == FAR else near
-        for c in range(dv.shape[0]):
+        near, far = _flows(net, v, j, tree[0, j])
+        current[r] = far if kind == FAR else near
+    for c in range(dv.shape[0]):
+        for r in range(codes.shape[0]):
+            kind, j = codes[r] // n, codes[r] % n
             change = dv[c, j]
             if kind > HIGH:
-                near, far = _flows(net, dv[c], j, parent)
+                near, far = _flows(net, dv[c], j, tree[0, j])
                 change = far if kind == FAR else near
                 if tree[1, j] == 1:
-                    change = dv[c, end] * current.conjugate() + v[end] * change.conjugate()
-            sensitivity[c, 0, r] = np.rint(change.real * per_wh * units[r])
-            sensitivity[c, 1, r] = np.rint(change.imag * per_wh * units[r])
+                    end = j if kind == FAR else tree[0, j]
+                    change = dv[c, end] * current[r].conjugate() + v[end] * change.conjugate()
+            scale = per_wh * units[r]
+            sensitivity[c, 0, r] = np.rint(change.real * scale)
+            sensitivity[c, 1, r] = np.rint(change.imag * scale)

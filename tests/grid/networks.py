@@ -14,7 +14,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def settings(gate: GateMode = "ac", *, voltage: float = 0.1, loading: float = 1.0, seconds: int = 900) -> MarketSettings:
+def settings(
+    gate: GateMode = "ac", *, voltage: float = 0.1, loading: float = 1.0, seconds: int = 900
+) -> MarketSettings:
     """Market rules of which the gate reads the mode, the voltage band 1 +- `voltage`, the loading and the slot."""
     return MarketSettings(
         name="test",
