@@ -82,18 +82,22 @@ def file_of(target: str | Path) -> Path:
 
 def connect(path: Path, *, readonly: bool) -> sa.Engine:
     """Engine of an existing file. Writers begin with the option `writes`, and a commit is on the disk."""
-    if readonly and not _writable(path.parent) and not _pending(path):
-        # Readers of a write-ahead log keep an index beside the file; a directory that forbids it holds a file at rest.
-        mode = "mode=ro&immutable=1"
+    if not readonly or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        mode = "mode=rw"  # also to read: the last one out tidies up the write-ahead log, which `ro` may not
+    elif os.access(path.parent, os.W_OK) or _pending(path):
+        mode = "mode=ro"
     else:
-        mode = "mode=ro" if readonly else "mode=rw"
+        # Readers keep an index of the log beside the file; where they may not, nobody writes and there is no log.
+        mode = "mode=ro&immutable=1"
     uri = f"{path.absolute().as_uri()}?{mode}"
 
     def open_file() -> sqlite3.Connection:
         connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
         connection.execute("PRAGMA busy_timeout = 5000")
         connection.execute("PRAGMA foreign_keys = ON")
-        if not readonly:
+        if readonly:
+            connection.execute("PRAGMA query_only = ON")
+        else:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
         return connection
@@ -117,6 +121,8 @@ def explained(path: Path) -> Iterator[None]:
         raise LedgerError(f"{path}: {_reason(error.orig)}") from error
     except sqlite3.Error as error:
         raise LedgerError(f"{path}: {_reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise LedgerError(f"{path}: {_REASONS['SQLITE_CORRUPT']} ({error})") from error
     except OSError as error:
         raise LedgerError(f"{path}: {error.strerror or error}") from error
 
@@ -139,10 +145,6 @@ def _reason(error: BaseException | None) -> str:
         if name.startswith(prefix):
             return f"{reason} ({error})"
     return f"the database refused: {error}"
-
-
-def _writable(directory: Path) -> bool:
-    return os.access(directory, os.W_OK)
 
 
 def _pending(path: Path) -> bool:
@@ -173,10 +175,9 @@ class WriterLock:
         self._path.unlink(missing_ok=True)
 
 
-def check(engine: sa.Engine, path: Path) -> None:
+def check(path: Path) -> None:
     """Raises LedgerError unless the file is a ledger of the schema that this version reads and writes."""
-    with explained(path), engine.connect() as connection:
-        require_ledger(connection, path)
+    with _reading(path) as connection:
         tables = set(sa.inspect(connection).get_table_names())
         revision = _revision(connection)
     if revision is None or revision < HEAD:
@@ -188,10 +189,18 @@ def check(engine: sa.Engine, path: Path) -> None:
         raise LedgerError(f"{path}: table {', '.join(sorted(absent))} is missing; restore the file from a copy")
 
 
-def require_ledger(connection: sa.Connection, path: Path) -> None:
-    """Raises LedgerError if the database was made by somebody else."""
-    if connection.exec_driver_sql("PRAGMA application_id").scalar_one() != APPLICATION:
-        raise LedgerError(f"{path}: is a database, but not a ledger of Wattbook; check the path")
+@contextmanager
+def _reading(path: Path) -> Iterator[sa.Connection]:
+    """A connection that changes nothing, to a file that is a ledger of any schema. Raises LedgerError."""
+    require_file(path)
+    engine = connect(path, readonly=True)
+    try:
+        with explained(path), engine.connect() as connection:
+            if connection.exec_driver_sql("PRAGMA application_id").scalar_one() != APPLICATION:
+                raise LedgerError(f"{path}: is a database, but not a ledger of Wattbook; check the path")
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _revision(connection: sa.Connection) -> str | None:
@@ -255,15 +264,8 @@ def downgrade(target: str | Path, revision: str) -> None:
 
 def current(target: str | Path) -> str | None:
     """Revision of a ledger's schema, None if it has none. Raises LedgerError if the file is none."""
-    path = file_of(target)
-    require_file(path)
-    engine = connect(path, readonly=True)
-    try:
-        with explained(path), engine.connect() as connection:
-            require_ledger(connection, path)
-            return _revision(connection)
-    finally:
-        engine.dispose()
+    with _reading(file_of(target)) as connection:
+        return _revision(connection)
 
 
 def migrate(engine: sa.Engine, path: Path, step: Callable[[Config], None]) -> None:
@@ -283,12 +285,11 @@ def migrate(engine: sa.Engine, path: Path, step: Callable[[Config], None]) -> No
 
 def _migrate(target: str | Path, step: Callable[[Config], None]) -> None:
     path = file_of(target)
-    require_file(path)
+    with _reading(path):
+        pass  # it is a ledger: only now may it be written to
     lock = WriterLock(path)
     engine = connect(path, readonly=False)
     try:
-        with explained(path), engine.connect() as connection:
-            require_ledger(connection, path)
         migrate(engine, path, step)
     finally:
         engine.dispose()

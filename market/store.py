@@ -53,13 +53,12 @@ class Ledger:
 
     def __init__(self, path: Path, *, readonly: bool) -> None:
         """Opens an existing file; see `create` and `open`."""
-        schema.require_file(path)
+        schema.check(path)
         self.path = path
         self._market: CreateMarket | None = None
         self._lock = None if readonly else schema.WriterLock(path)
         self._engine = schema.connect(path, readonly=readonly)
         try:
-            schema.check(self._engine, path)
             self._insert_entry = str(sa.insert(schema.journal).compile(dialect=self._engine.dialect))
             self._insert_posting = str(sa.insert(schema.posting).compile(dialect=self._engine.dialect))
             self._last: int = self._rows(sa.select(sa.func.coalesce(sa.func.max(schema.journal.c.seq), 0)))[0][0]

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from market import schema
+from market.audit import audit
+from market.ledger import LedgerError
+from market.store import Ledger, current, downgrade, upgrade
+from tests.market import day
+from tests.market.day import ledger_at
+
+LATER = {"meter", "settlement", "checkpoint", "tile"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return ledger_at(tmp_path / "ledger.db", day.entries())
+
+
+def tables(path: Path) -> set[str]:
+    connection = sqlite3.connect(path)
+    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    connection.close()
+    return names
+
+
+def test_head_is_the_newest_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema.MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+
+
+def test_a_new_ledger_is_at_head_and_has_the_columns_that_the_code_knows(path: Path) -> None:
+    assert current(path) == schema.HEAD
+    engine = schema.connect(path, readonly=True)
+    found = sa.MetaData()
+    found.reflect(engine)
+    engine.dispose()
+    for name, table in schema.metadata.tables.items():
+        assert [column.name for column in found.tables[name].columns] == [column.name for column in table.columns]
+        assert not any(column.nullable for column in found.tables[name].columns)
+    assert found.tables.keys() == schema.metadata.tables.keys() | LATER | {"alembic_version"}
+
+
+def test_down_and_up_again_keeps_every_entry_and_posting(path: Path) -> None:
+    downgrade(path, "0001")
+    assert current(path) == "0001"
+    assert not LATER & tables(path)
+    with pytest.raises(LedgerError, match="run: wattbook db upgrade"):
+        Ledger.open(path)
+    upgrade(path)
+    assert current(path) == schema.HEAD
+    assert tables(path) >= LATER
+    report = audit(path)
+    assert (report.ok, report.entries) == (True, len(day.entries()))
+
+
+def test_upgrading_the_newest_schema_changes_nothing(path: Path) -> None:
+    before = path.read_bytes()
+    upgrade(f"sqlite:///{path}", "head")
+    assert path.read_bytes() == before
+
+
+def test_a_journal_with_entries_is_never_dropped(path: Path) -> None:
+    with pytest.raises(LedgerError, match="never dropped"):
+        downgrade(path, "base")
+    assert current(path) == schema.HEAD
+    assert audit(path).ok
+
+
+def test_a_table_with_rows_is_never_dropped(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO checkpoint VALUES (1, 'signed')")
+    connection.commit()
+    connection.close()
+    with pytest.raises(LedgerError, match="not empty, so not dropped: checkpoint"):
+        downgrade(path, "0001")
+    assert current(path) == schema.HEAD
+
+
+def test_an_empty_ledger_goes_down_to_nothing_and_up_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    Ledger.create(path).close()
+    downgrade(path, "base")
+    assert current(path) is None
+    assert tables(path) == {"alembic_version"}
+    upgrade(path)
+    with Ledger.open(path, readonly=False) as ledger:
+        ledger.append(day.entries())
+    assert audit(path).ok
+
+
+def test_an_unknown_revision_is_refused(path: Path) -> None:
+    with pytest.raises(LedgerError, match="9999"):
+        upgrade(path, "9999")
+    with pytest.raises(LedgerError, match="9999"):
+        downgrade(path, "9999")
+
+
+def test_a_foreign_file_is_not_migrated(tmp_path: Path) -> None:
+    foreign, text = tmp_path / "foreign.db", tmp_path / "notes.txt"
+    connection = sqlite3.connect(foreign)
+    connection.execute("CREATE TABLE trades(price)")
+    connection.close()
+    text.write_text("this is no database at all")
+    for target in (foreign, text, tmp_path / "missing.db"):
+        before = target.read_bytes() if target.exists() else None
+        for act in (upgrade, current, lambda path: downgrade(path, "base")):
+            with pytest.raises(LedgerError, match=target.name):
+                act(target)
+        assert (target.read_bytes() if target.exists() else None) == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["foreign.db", "notes.txt"]
+
+
+def test_triggers_for_another_database_are_asked_for_by_name() -> None:
+    with pytest.raises(NotImplementedError, match="postgresql"):
+        schema.append_only("journal", "postgresql")
