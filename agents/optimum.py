@@ -124,22 +124,39 @@ def _constrain(slot: int, program: _Program, gate: Gate, rows: CapacityRows) -> 
 def _move(slot: int, gate: Gate, rows: CapacityRows, injection: Ints, watched: Bools) -> Floats:
     """Take the schedule to `injection`, solve it by AC, mark the rows that it breaks.
 
-    The room (R,) that is left in each row, relative to its upper limit; negative where it is broken.
+    Where no state exists so far out, half of the way is tried, and so on: its tangents then lead back.
+    The room (R,) that is left in each row, relative to its limit; negative where it is broken.
     """
     rows.schedule[:] = injection
     gate.refresh(slot)
+    while _diverged(rows) and rows.schedule.any():
+        rows.schedule[:] = (rows.schedule / 2).astype(np.int64)
+        gate.refresh(slot)
     modulus = np.hypot(rows.state[0], rows.state[1])
-    scale = np.maximum(rows.upper, 1.0)
-    room: Floats = np.minimum(rows.upper - modulus, np.where(rows.lower >= 0, modulus - rows.lower, np.inf)) / scale
+    above = np.where(rows.upper > 0, rows.upper - modulus, np.inf)
+    below = np.where(rows.lower >= 0, modulus - rows.lower, np.inf)
+    room: Floats = np.minimum(above, below) / _scale(rows)
     watched |= room < -TOLERANCE / 2
     return room
+
+
+def _diverged(rows: CapacityRows) -> bool:
+    """A row that allows no change at all says that the gate found no state."""
+    idle = rows.upper == 0
+    return bool(rows.sensitivity[:, :, idle].any())
+
+
+def _scale(rows: CapacityRows) -> Floats:
+    """(R,) the limit that each row is about."""
+    limits: Floats = np.maximum(np.where(np.isfinite(rows.upper), rows.upper, rows.lower), 1.0)
+    return limits
 
 
 def _tangents(rows: CapacityRows, which: NDArray[np.intp]) -> tuple[Floats, Floats, Floats]:
     """Gradient of |z| per Wh (W, C), and its least and largest change (W,) from here; relative to the limit."""
     real, imaginary = rows.state[:, which]
     modulus = np.maximum(np.hypot(real, imaginary), np.finfo(np.float64).tiny)
-    scale = np.maximum(rows.upper[which], 1.0)
+    scale = _scale(rows)[which]
     gradient = (rows.sensitivity[:, 0, which] * real + rows.sensitivity[:, 1, which] * imaginary) / (modulus * scale)
     lower = np.where(rows.lower[which] >= 0, (rows.lower[which] - modulus) / scale, -np.inf)
     return gradient.T, lower, (rows.upper[which] - modulus) / scale

@@ -1,0 +1,350 @@
+"""Between strategies and exchange: wants as columns, quotes into commands, events back into wants.
+
+A *want* is what one participant has to sell or to buy in one slot, of one kind: firm energy, which flows anyway, or
+flexible energy, which flows only if it is traded. Limits are what trading locally must beat: for firm energy the
+utility's price, at which it settles otherwise, if the participant's own value or cost is not narrower; buyers'
+limits have the grid fee taken off, since they pay it on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.optimum import Wants
+from agents.population import SOURCES, Population
+from agents.strategies import NO_PRICE, Orders, Shouts, Strategy, Traders
+from agents.strategies.columns import Market
+from market.events import Entry, Limited, Rejected, Traded
+from market.exchange import Exchange
+from market.orders import Amend, Cancel, Command, MarketSettings, Side, Submit
+from market.slots import NS
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+KINDS = 4
+"""Kinds of want that a participant can have in a slot: bid or ask, firm or flexible."""
+
+
+UTILITY = -1
+"""Stands for a want where the utility has the order."""
+
+_NONE: Ints = np.zeros(0, dtype=np.int64)
+_NEVER: Bools = np.zeros(0, dtype=np.bool_)
+
+
+class Group(NamedTuple):
+    """Participants with one strategy, and the randomness that is theirs."""
+
+    name: str
+    strategy: Strategy
+    members: Ints
+    """Rows of the population."""
+    rng: np.random.Generator
+
+
+class Deal(NamedTuple):
+    """A trade, and whose wants it served."""
+
+    seq: int
+    """Of the order that arrived."""
+    buy: int
+    """Want of the buyer, or UTILITY."""
+    sell: int
+    event: Traded
+
+
+class Limit(NamedTuple):
+    """A match that the wires trimmed or refused."""
+
+    seq: int
+    arriving: int
+    """Want of the order that arrived; `resting` that of the other, or UTILITY."""
+    resting: int
+    event: Limited
+
+
+class Actions(NamedTuple):
+    """Quotes that change something, in the order of their arrival; A rows."""
+
+    row: Ints
+    """(A,) want."""
+    price: Ints
+    quantity: Ints
+    """(A,) to rest or to trade now; 0 withdraws the order."""
+    submit: Bools
+    """(A,) True: a new order, False: a change of the live one."""
+    immediate: Bools
+
+
+class Desk:
+    """All wants of a run as columns of W rows, in the order of slots; the open slots are one slice of them.
+
+    Asks all strategies for quotes, puts these in random order, and keeps the wants up to date with the answers.
+    """
+
+    def __init__(
+        self, population: Population, exchange: Exchange, groups: Sequence[Group], arrival: np.random.Generator
+    ) -> None:
+        self._exchange = exchange
+        self._settings = settings = exchange.settings
+        self.groups = groups
+        self._arrival = arrival
+        self._names = population.ids
+        self._sources = [SOURCES[index] for index in population.source.tolist()]
+        columns = (
+            population.firm_buy_wh,
+            population.flexible_buy_wh,
+            population.firm_sell_wh,
+            population.flexible_sell_wh,
+        )
+        offered = np.stack(columns, axis=2).transpose(1, 0, 2) // settings.lot * settings.lot
+        slot, member, kind = (place.astype(np.int64) for place in np.nonzero(offered))
+        self._first = population.first_slot
+        self._starts: list[int] = np.searchsorted(slot, np.arange(population.slots + 1)).tolist()
+        self.slot: Ints = slot + self._first
+        """(W,) delivery slot."""
+        self.member: Ints = member
+        """(W,) row of the population."""
+        self.kind: Ints = kind
+        self.sell: Bools = kind >= 2
+        self.flexible: Bools = kind % 2 == 1
+        self.offered: Ints = offered[slot, member, kind]
+        """(W,) [Wh]."""
+        self.value: Ints = _values(population, member, self.sell, self.flexible, settings)
+        """(W,) value of a bid, fees included, or cost of an ask [milli-currency/MWh]."""
+        self.limit: Ints = np.where(self.sell, self.value, self.value - settings.grid_fee)
+        self.connection: Ints = population.connection_index[member]
+        self.left: Ints = self.offered.copy()
+        """(W,) not traded yet [Wh]."""
+        self._live: Ints = np.full(len(slot), NO_PRICE)
+        self._resting, self._filled, self._order = np.zeros((3, len(slot)), dtype=np.int64)
+        self._place, self._group = np.zeros((2, len(population)), dtype=np.int64)
+        for number, group in enumerate(groups):
+            self._place[group.members] = np.arange(len(group.members))
+            self._group[group.members] = number
+        self._wants: dict[int, int] = {}
+        """Number of a live order -> its want."""
+        self._open = range(0)
+        self._last = np.full(population.slots, NO_PRICE)
+        self._rounds = np.zeros(population.slots, dtype=np.int64)
+        self._shouts = _silence()
+        """Since the last round; `slot` has delivery slots here."""
+        self.trades: list[Deal] = []
+        self.limits: list[Limit] = []
+        self.refused: list[tuple[int, Rejected]] = []
+
+    def rows(self, slot: int) -> slice:
+        """The wants of a delivery slot."""
+        return slice(self._starts[slot - self._first], self._starts[slot - self._first + 1])
+
+    def wants(self, slot: int) -> Wants:
+        """What was on offer in a slot from its opening on."""
+        rows = self.rows(slot)
+        columns = (self.connection, self.sell, self.value, self.offered, self.flexible)
+        return Wants(*(column[rows] for column in columns))  # type: ignore[arg-type]
+
+    def trade_in(self, slots: range) -> None:
+        """Trade in these slots from now on, and in no other; slots before them have closed."""
+        for slot in range(self._open.start, min(slots.start, self._open.stop)):
+            for order in self._order[self.rows(slot)].tolist():
+                self._wants.pop(order, None)
+        self._open = slots
+
+    # -- quotes out ----------------------------------------------------------------------------------------------
+
+    def quote(self, spacing: int) -> tuple[Actions, list[Command]]:
+        """New quotes of all strategies in random order; `spacing` [ns] is the time between two rounds.
+
+        Raises ValueError where a strategy offers what it does not have.
+        """
+        market = self._view(spacing)
+        self._shouts = _silence()
+        parts = [self._ask(number, group, market) for number, group in enumerate(self.groups)]
+        self._rounds[self._open.start - self._first : self._open.stop - self._first] += 1
+        order = self._arrival.permutation(sum(len(part.row) for part in parts))
+        row, price, quantity, submit, immediate = (
+            np.concatenate(columns)[order] for columns in zip(*parts, strict=True)
+        )
+        actions = Actions(row, price, quantity, submit, immediate)
+        return actions, self._commands(actions)
+
+    @property
+    def open(self) -> range:
+        """Slots in which is traded now."""
+        return self._open
+
+    def _ask(self, number: int, group: Group, market: Market) -> Actions:
+        begin, end = self._slice()
+        rows = begin + np.flatnonzero((self._group[self.member[begin:end]] == number) & (self.left[begin:end] > 0))
+        if not len(rows):
+            return Actions(_NONE, _NONE, _NONE, _NEVER, _NEVER)
+        key = self._place[self.member[rows]] * KINDS + self.kind[rows]
+        columns = (
+            key,
+            self.slot[rows] - self._open.start,
+            self.sell[rows],
+            self.limit[rows],
+            self.left[rows],
+            self._live[rows],
+        )
+        for column in columns:
+            column.flags.writeable = False
+        orders = group.strategy.quote(Traders(KINDS * len(group.members), *columns), market, group.rng)
+        return self._changes(group.name, rows, orders)
+
+    def _slice(self) -> tuple[int, int]:
+        """First and last but one want of the open slots."""
+        return self._starts[self._open.start - self._first], self._starts[self._open.stop - self._first]
+
+    def _view(self, spacing: int) -> Market:
+        """The public view: what anybody may know."""
+        settings, exchange, slots = self._settings, self._exchange, self._open
+        tops = [exchange.top(slot) for slot in slots]
+        here = slice(slots.start - self._first, slots.stop - self._first)
+        now = exchange.now or 0
+        time_left = [exchange.clock.gate(slot) - now for slot in slots]
+        heard = self._shouts
+        known = np.flatnonzero((heard.slot >= slots.start) & (heard.slot < slots.stop))
+        columns = (
+            np.arange(slots.start, slots.stop),
+            np.array([NO_PRICE if top.bid is None else top.bid for top in tops], dtype=np.int64),
+            np.array([NO_PRICE if top.ask is None else top.ask for top in tops], dtype=np.int64),
+            self._last[here].copy(),
+            np.array(time_left, dtype=np.float64) / NS,
+            self._rounds[here].copy(),
+            np.array([-(-left // spacing) for left in time_left], dtype=np.int64),
+        )
+        shouts = (heard.slot[known] - slots.start, heard.sell[known], heard.price[known], heard.accepted[known])
+        for column in (*columns, *shouts):
+            column.flags.writeable = False
+        return Market(
+            *columns, Shouts(*shouts), settings.price_floor, settings.price_cap, settings.tick,
+            settings.retail, settings.feed_in, settings.grid_fee,
+        )  # fmt: skip
+
+    def _changes(self, name: str, rows: Ints, orders: Orders) -> Actions:
+        """The orders that differ from what rests."""
+        row = rows[orders.index]
+        price, quantity = np.asarray(orders.price, dtype=np.int64), np.asarray(orders.quantity, dtype=np.int64)
+        if ((quantity < 0) | (quantity > self.left[row])).any():
+            raise ValueError(f"strategy {name}: an order offers more than what is left, or less than nothing")
+        if len(np.unique(row)) != len(row):
+            raise ValueError(f"strategy {name}: two orders for one want")
+        rules = self._settings
+        off = (price < rules.price_floor) | (price > rules.price_cap) | ((price - rules.price_floor) % rules.tick != 0)
+        if off.any():
+            raise ValueError(f"strategy {name}: price {price[off][0]} is off the tick or outside the market's range")
+        live = self._live[row] != NO_PRICE
+        moved = (price != self._live[row]) | (quantity != self._resting[row])
+        changed = np.flatnonzero(np.where(live, moved, quantity > 0))
+        submit = ~live[changed]
+        return Actions(row[changed], price[changed], quantity[changed], submit, submit & orders.immediate)
+
+    def _commands(self, actions: Actions) -> list[Command]:
+        """The actions as commands, the wants already as they are if nothing trades."""
+        row, price, quantity, submit, immediate = actions
+        number = self._exchange.seq + 1 + np.arange(len(row))
+        rests = np.flatnonzero(~immediate)
+        fresh = np.flatnonzero(submit & ~immediate)
+        self._order[row[fresh]] = number[fresh]
+        self._filled[row[fresh]] = 0
+        self._wants.update(zip(number[fresh].tolist(), row[fresh].tolist(), strict=True))
+        self._live[row[rests]] = np.where(quantity[rests] > 0, price[rests], NO_PRICE)
+        self._resting[row[rests]] = quantity[rests]
+        columns = (
+            self.member[row], self.slot[row], self.sell[row], self.flexible[row], self._order[row],
+            price, quantity, quantity + self._filled[row], submit, immediate,
+        )  # fmt: skip
+        return [self._command(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+
+    def _command(
+        self, member: int, slot: int, sell: bool, flexible: bool, order: int,
+        price: int, quantity: int, total: int, submit: bool, immediate: bool,
+    ) -> Command:  # fmt: skip
+        name = self._names[member]
+        if submit:
+            side: Side = "sell" if sell else "buy"
+            source = self._sources[member] if sell else ""
+            return Submit(name, slot, side, price, quantity, "ioc" if immediate else "gtc", flexible, source)
+        return Amend(name, order, price, total) if quantity else Cancel(name, order)
+
+    # -- answers in ----------------------------------------------------------------------------------------------
+
+    def hear(self, actions: Actions, entries: Sequence[Entry]) -> None:
+        """Take in the exchange's answers to the commands of the last `quote`."""
+        heard = actions.quantity > 0
+        deals: list[tuple[int, int]] = []
+        rows = actions.row.tolist()
+        for place, entry in enumerate(entries):
+            if len(entry.events) == 1 and type(entry.events[0]) is not Rejected:
+                continue
+            for event in entry.events:
+                if type(event) is Traded:
+                    buys = event.resting == "buy"
+                    here, there = rows[place], self._wants.get(event.buy_order if buys else event.sell_order, UTILITY)
+                    buy, sell = (there, here) if buys else (here, there)
+                    self.trades.append(Deal(entry.seq, buy, sell, event))
+                    deals.append((place, event.price))
+                    heard[place] = False
+                    self._fill(here, event.quantity)
+                    self._fill(there, event.quantity)
+                    self._last[event.slot - self._first] = event.price
+                elif type(event) is Limited:
+                    self.limits.append(Limit(entry.seq, rows[place], self._wants.get(event.resting, UTILITY), event))
+                elif type(event) is Rejected:
+                    heard[place] = False
+                    self._refuse(rows[place], entry, event)
+        self._note(actions, np.flatnonzero(heard), deals)
+
+    def _refuse(self, want: int, entry: Entry, event: Rejected) -> None:
+        """An order that an earlier one of the same round filled is gone when its change arrives; that is no fault.
+
+        Raises RuntimeError where the exchange refuses another change, since what rests would then be unknown.
+        """
+        if event.code == "ORDER_CLOSED":
+            return
+        if type(entry.command) is not Submit:
+            raise RuntimeError(f"command {entry.seq} was refused: {event.reason}")
+        self.refused.append((entry.seq, event))
+        self._drop(want)
+
+    def _note(self, actions: Actions, silent: NDArray[np.intp], deals: list[tuple[int, int]]) -> None:
+        """Keep what was said in public for the next round: trades, and quotes that did not trade, as they came."""
+        place = np.concatenate([silent, np.array([place for place, _ in deals], dtype=np.int64)])
+        price = np.concatenate([actions.price[silent], np.array([price for _, price in deals], dtype=np.int64)])
+        order = np.argsort(place, kind="stable")
+        row = actions.row[place[order]]
+        self._shouts = Shouts(self.slot[row], self.sell[row], price[order], order >= len(silent))
+
+    def _fill(self, want: int, quantity: int) -> None:
+        if want == UTILITY:
+            return
+        self.left[want] -= quantity
+        if self._live[want] != NO_PRICE:
+            self._filled[want] += quantity
+            self._resting[want] -= quantity
+            if self._resting[want] == 0:
+                self._drop(want)
+
+    def _drop(self, want: int) -> None:
+        """The want has no live order any more."""
+        self._live[want] = NO_PRICE
+        self._resting[want] = 0
+        self._wants.pop(int(self._order[want]), None)
+
+
+def _silence() -> Shouts:
+    return Shouts(_NONE, _NEVER, _NONE, _NEVER)
+
+
+def _values(population: Population, member: Ints, sell: Bools, flexible: Bools, settings: MarketSettings) -> Ints:
+    """Value of each bid, fees included, and cost of each ask; firm energy has the utility as its way out."""
+    own = np.where(sell, population.sell_cost[member], population.buy_value[member])
+    outside = np.where(sell, np.maximum(own, settings.feed_in), np.minimum(own, settings.retail))
+    values: Ints = np.where(flexible, own, outside).astype(np.int64)
+    return values

@@ -1,0 +1,177 @@
+"""Figures of a run, from what was traded and what flowed: who paid what, what it was worth, what it could have been.
+
+Money is whole nano-currency, energy whole Wh, both exact; a participant's row of -1 is the utility.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.optimum import Optimum, achieved, optimum
+from agents.record import Record
+from grid.gate import FeederGate
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+UTILITY = -1
+
+
+class Trades(NamedTuple):
+    """Every trade as columns, in the order in which they happened; M rows."""
+
+    seq: Ints
+    column: Ints
+    """(M,) delivery slot, counted from the first of the run."""
+    buyer: Ints
+    """(M,) row of the population, UTILITY for the utility."""
+    seller: Ints
+    price: Ints
+    quantity: Ints
+    value: Ints
+    """(M,) what a Wh was worth to the buyer; to the utility its feed-in price."""
+    cost: Ints
+    """(M,) what a Wh cost the seller; the utility its retail price."""
+    local: Bools
+    """(M,) True: neither side is the utility."""
+
+
+class Accounts(NamedTuple):
+    """Energy [Wh] and money [nano-currency] of P participants."""
+
+    sold_local: Ints
+    bought_local: Ints
+    sold_utility: Ints
+    """(P,) to the utility, by trade or by settlement."""
+    bought_utility: Ints
+    money: Ints
+    """(P,) received less paid, fees included."""
+    fees: Ints
+    """(P,) paid to the wires."""
+    utility: int
+    """Money of the utility, counted from its own side."""
+    wires: int
+
+
+class Physics(NamedTuple):
+    """Energy that flowed, (P, T) [Wh], all but `battery` >= 0."""
+
+    load: Ints
+    generation: Ints
+    battery: Ints
+    """Discharge positive."""
+    curtailed: Ints
+    """Generation that was offered as flexible and not sold."""
+    unserved: Ints
+    """Flexible consumption that was not bought."""
+
+
+def trades(record: Record) -> Trades:
+    """The trades of a run as columns."""
+    desk, settings = record.desk, record.settings
+    rows = [
+        (deal.seq, deal.event.slot, deal.buy, deal.sell, deal.event.price, deal.event.quantity) for deal in desk.trades
+    ]
+    seq, slot, buy, sell, price, quantity = np.array(rows, dtype=np.int64).reshape(-1, 6).T
+    outside_buy, outside_sell = buy == UTILITY, sell == UTILITY
+    # A want of -1 reads some other want's column, which the choice then drops.
+    member = np.append(desk.member, UTILITY)
+    value, cost = np.append(desk.value, settings.feed_in)[buy], np.append(desk.value, settings.retail)[sell]
+    return Trades(
+        seq, slot - record.population.first_slot, member[buy], member[sell], price, quantity, value, cost,
+        ~(outside_buy | outside_sell),
+    )  # fmt: skip
+
+
+def accounts(record: Record, traded: Trades) -> Accounts:
+    """What every participant sold, bought, received and paid. Asserts that money and energy sum to zero."""
+    people, settings = len(record.population), record.settings
+    sold, bought = _sum(traded.seller, traded.quantity, people), _sum(traded.buyer, traded.quantity, people)
+    local = np.where(traded.local, traded.quantity, 0)
+    money, fee = traded.price * traded.quantity, settings.grid_fee * local
+    sold_local, bought_local = _sum(traded.seller, local, people), _sum(traded.buyer, local, people)
+    contracted = np.zeros((people + 1, record.population.slots), dtype=np.int64)
+    np.add.at(contracted, (traded.seller, traded.column), traded.quantity)
+    np.add.at(contracted, (traded.buyer, traded.column), -traded.quantity)
+    imbalance = record.metered - contracted[:people]
+    surplus, shortage = np.maximum(imbalance, 0).sum(axis=1), np.maximum(-imbalance, 0).sum(axis=1)
+    settled = settings.feed_in * surplus - settings.retail * shortage
+    result = Accounts(
+        sold_local=sold_local,
+        bought_local=bought_local,
+        sold_utility=sold - sold_local + surplus,
+        bought_utility=bought - bought_local + shortage,
+        money=_sum(traded.seller, money, people) - _sum(traded.buyer, money + fee, people) + settled,
+        fees=_sum(traded.buyer, fee, people),
+        utility=int(money[traded.seller == UTILITY].sum() - money[traded.buyer == UTILITY].sum() - settled.sum()),
+        wires=int(fee.sum()),
+    )
+    assert int(result.money.sum()) + result.utility + result.wires == 0, "money does not sum to zero"
+    taken = result.sold_local + result.sold_utility - result.bought_local - result.bought_utility
+    assert (taken == record.metered.sum(axis=1)).all(), "what was sold less what was bought is not what was metered"
+    assert result.sold_local.sum() == result.bought_local.sum(), "local sales are not local purchases"
+    return result
+
+
+def physics(record: Record) -> Physics:
+    """What was consumed and generated. Asserts that it adds up to what the meters counted."""
+    people = record.population
+    moved = record.schedule.T[people.connection_index]
+    curtailed = people.flexible_sell_wh - np.maximum(moved, 0)
+    unserved = people.flexible_buy_wh - np.maximum(-moved, 0)
+    load = people.load_wh + people.flexible_load_wh - unserved
+    generation = people.must_run_wh + people.dispatchable_wh - curtailed
+    assert (generation - load + people.battery_wh == record.metered).all(), "energy is not conserved"
+    return Physics(load, generation, people.battery_wh, curtailed, unserved)
+
+
+def welfare(record: Record, traded: Trades) -> Ints:
+    """(T,) welfare of the trades of each slot [nano-currency]; `agents.optimum` says what that is."""
+    gains = np.zeros(record.population.slots, dtype=np.int64)
+    for column in np.unique(traded.column):
+        here = traded.column == column
+        parts = (traded.value[here], traded.cost[here], traded.quantity[here], traded.local[here])
+        gains[column] = achieved(*parts, record.settings)
+    return gains
+
+
+def optima(record: Record) -> list[Optimum]:
+    """The optimum of every slot under the wires of the feeder, whether or not the run's own gate minded them."""
+    people = record.population
+    settings = msgspec.structs.replace(record.settings, gate="linear")
+    gate = FeederGate(people.feeder, settings)
+    found = []
+    for slot in range(people.first_slot, people.first_slot + people.slots):
+        rows = gate.open(slot, *people.baseline(slot))
+        found.append(optimum(slot, record.desk.wants(slot), gate, rows, settings))
+        gate.close(slot)
+    return found
+
+
+def benefit(record: Record, account: Accounts) -> Ints:
+    """(P,) money plus value of the flexible energy bought less cost of the flexible energy sold [nano-currency].
+
+    Compares days on which different energy flowed: a bill alone grows with every Wh that a participant gladly buys.
+    """
+    people = record.population
+    moved = record.schedule.T[people.connection_index]
+    bought, sold = np.maximum(-moved, 0).sum(axis=1), np.maximum(moved, 0).sum(axis=1)
+    total: Ints = account.money + people.buy_value * bought - people.sell_cost * sold
+    return total
+
+
+def share(part: float, whole: float) -> float | None:
+    """`part` / `whole`, None where there is no whole."""
+    return float(part / whole) if whole else None
+
+
+def _sum(rows: Ints, amounts: Ints, people: int) -> Ints:
+    """Exact sums by participant, the utility's left out."""
+    total = np.zeros(people + 1, dtype=np.int64)
+    np.add.at(total, rows, amounts)
+    return total[:people]

@@ -1,0 +1,381 @@
+"""The model: a Mesa model whose step is one delivery slot, over the same exchange that serves a live market.
+
+Step i ends with the gate closure of slot i. It covers the time between the gate of slot i − 1 and that of slot i, in
+which all slots that are open trade in `market.rounds` rounds at equal distances; the first step begins when slot 0
+opens. In every round each strategy quotes for all open slots, and what changes arrives in random order. At the gate
+the whole slot is verified by power-grid-model, then slots that have been delivered are metered and settled, and all
+that was said and done goes to the ledger in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import mesa
+import numpy as np
+
+from agents import tables
+from agents.desk import Desk, Group
+from agents.participant import Participant
+from agents.population import UTILITY_CONNECTION, Population, StrategyUse, build
+from agents.record import Level, Record
+from agents.results import Results
+from agents.scenario import UTILITY, Scenario, load_scenario
+from agents.seeds import child, generator
+from agents.strategies import create
+from grid import gate as grid_gate
+from grid.powerflow import solve
+from market.events import Entry, Opened, Rejected, Settled
+from market.exchange import Exchange
+from market.orders import (
+    AdvanceClock,
+    Command,
+    CreateMarket,
+    RecordMeter,
+    Register,
+    Settle,
+    Submit,
+    UpdateGrid,
+)
+from market.settlement import imbalance_money
+from market.slots import format_time
+from market.units import MAX_EXACT, NANO, PRICE_PER_CT_KWH, cost
+
+SHIPPED = Path(__file__).resolve().parent.parent / "scenarios"
+UTILITY_WH = 10**9
+"""The utility's standing orders: more than any feeder carries in a slot."""
+
+Counts = Mapping[str, int]
+Progress = Callable[[int, int, Counts], None]
+"""Called after each step with the number of slots done, their total, and totals so far: orders, trades, wh, limited."""
+
+
+class Journal(Protocol):
+    """Where entries go, such as `market.store.Ledger`; a list-like object with `append` will do."""
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Keep all of the entries or, raising an error, none."""
+
+
+class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa has no types
+    """A local market for the slots of one scenario.
+
+    `scenario` is a Scenario, the path of a YAML file, or the name of a shipped one. `seed` overrides the scenario's.
+    Further keywords change fields of the scenario: ``MarketModel("village", **{"grid.gate": "off"})``, or with two
+    underscores for the dot. `strategy` has everybody use one strategy, `population` reuses that of another model of
+    the same scenario and seed. After an error or an interrupt the ledger ends with the last complete step; the model
+    itself cannot go on.
+
+    Raises ScenarioError, FeederError or ProfileError with all that is wrong, StrategyError for a bad strategy.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario | str | Path = "village",
+        seed: int | None = None,
+        *,
+        ledger: Journal | None = None,
+        strategy: str | None = None,
+        population: Population | None = None,
+        **changes: Any,
+    ) -> None:
+        self.scenario = _scenario(scenario, changes)
+        seed = self.scenario.seed if seed is None else int(seed)
+        super().__init__(seed=seed)
+        self.running: bool = True
+        root = np.random.SeedSequence(seed)
+        self.ledger = ledger
+        self.population = people = population or build(self.scenario, child(root, "population"))
+        settings = self.scenario.market_settings()
+        self.gate = grid_gate.build(people.feeder, settings)
+        self.exchange = Exchange(self.gate)
+        self._entries: list[Entry] = []
+        self._say(CreateMarket(settings, people.feeder.to_json()))
+        uses = people.strategies if strategy is None else [StrategyUse(strategy, {}, np.arange(len(people)))]
+        groups = [
+            Group(use.name, create(use.name, use.params), use.members, generator(root, "strategy", str(number)))
+            for number, use in enumerate(uses)
+        ]
+        self.desk = Desk(people, self.exchange, groups, generator(root, "arrival"))
+        self.record = Record.empty(self.scenario, seed, settings, people, self.desk)
+        self.first_slot, self.slots = people.first_slot, people.slots
+        self._spacing = self.exchange.clock.length // self.scenario.market.rounds
+        self._settled = self.first_slot
+        self._booked = 0
+        self.money, self.sold, self.bought = np.zeros((3, len(people)), dtype=np.int64)
+        """(P,) received less paid [nano-currency], sold and bought locally [Wh], so far."""
+        self._local = np.zeros((self.slots, 3), dtype=np.int64)
+        """(T, 3) local trades of each slot so far: number, Wh, nano-currency."""
+        self._rows = {name: row for row, name in enumerate(people.ids)}
+        strategies = {int(row): use.name for use in uses for row in use.members}
+        self.participants = [Participant(self, row, strategies[row]) for row in range(len(people))]
+        self._register()
+        self.datacollector = mesa.DataCollector(
+            {name: name for name in _MODEL_COLUMNS}, {name: name for name in _AGENT_COLUMNS}
+        )
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    def run(self, progress: Progress | None = None) -> Results:
+        """All steps that are left, then the results."""
+        while self.running:
+            self.step()
+            if progress is not None:
+                progress(self.steps, self.slots, self.counts)
+        return self.results()
+
+    def run_model(self) -> None:
+        """All steps that are left, as Mesa calls it."""
+        while self.running:
+            self.step()
+
+    def step(self) -> None:
+        """Trade until the next gate closure. Raises GridViolation if the wires do not carry what was traded."""
+        if not self.running:
+            raise RuntimeError("the run has ended; make a new model")
+        self.running = False
+        slot = self.first_slot + self.steps - 1
+        self._trade_until(self.exchange.clock.gate(slot))
+        self._verify(slot)
+        last = self.steps == self.slots
+        if last:
+            self._advance(self.exchange.clock.end(slot))
+        self._settle()
+        if self.ledger is not None:
+            self.ledger.append(self._entries)
+        self.record.entries += len(self._entries)
+        self._entries = []
+        self.datacollector.collect(self)
+        self.running = not last
+
+    def results(self) -> Results:
+        """Tables and summary of a finished run, with the runs for comparison that the scenario asks for.
+
+        Raises RuntimeError before the last step.
+        """
+        if self.steps < self.slots or self.running:
+            raise RuntimeError(f"the run is at slot {self.steps} of {self.slots}; call run() first")
+        others: dict[str, Record] = {name: self._compared(name) for name in self.scenario.output.compare}
+        return tables.collect(self.record, others)
+
+    def _compared(self, name: str) -> Record:
+        """The same day with one thing changed."""
+        changes: dict[str, Any] = {"grid.gate": "off"} if name == "gate_off" else {}
+        strategy = "utility_only" if name == "no_local_trading" else None
+        other = MarketModel(self.scenario, self.record.seed, strategy=strategy, population=self.population, **changes)
+        other.run_model()
+        return other.record
+
+    # -- one step ------------------------------------------------------------------------------------------------
+
+    def _say(self, *commands: Command) -> list[Entry]:
+        """Administrative commands, which the exchange never refuses. Raises RuntimeError if it does."""
+        entries = self.exchange.apply_many(commands)
+        for entry in entries:
+            for event in entry.events:
+                if isinstance(event, Rejected):
+                    raise RuntimeError(f"{type(entry.command).__name__} was refused: {event.reason}")
+        self._entries += entries
+        return entries
+
+    def _register(self) -> None:
+        people = self.population
+        self._say(
+            Register(UTILITY, UTILITY_CONNECTION),
+            *(Register(name, place) for name, place in zip(people.ids, people.connections, strict=True)),
+        )
+
+    def _trade_until(self, gate: int) -> None:
+        """All rounds up to the gate closure at `gate` [ns], and the closure."""
+        clock, rounds = self.exchange.clock, self.scenario.market.rounds
+        start = gate - clock.length
+        if self.steps == 1:
+            start -= -(-(start - clock.opens(self.first_slot)) // clock.length) * clock.length
+        sent = 0
+        for begin in range(start, gate, clock.length):
+            for number in range(rounds):
+                self._advance(begin + number * clock.length // rounds)
+                actions, commands = self.desk.quote(self._spacing)
+                if commands:
+                    entries = self.exchange.apply_many(commands)
+                    self.desk.hear(actions, entries)
+                    self._entries += entries
+                    sent += len(commands)
+            self._sketch()
+        self.record.orders.append(sent)
+        self._advance(gate)
+
+    def _advance(self, now: int) -> None:
+        if self.exchange.now is not None and now <= self.exchange.now:
+            return
+        (entry,) = self._say(AdvanceClock(format_time(now)))
+        self.record.times.append((entry.seq, now))
+        for event in entry.events:
+            if isinstance(event, Opened) and 0 <= event.slot - self.first_slot < self.slots:
+                self._open(event.slot)
+        ours = self.exchange.clock.open_slots(now)
+        end = self.first_slot + self.slots
+        start = min(max(ours.start, self.first_slot), end)
+        self.desk.trade_in(range(start, max(min(ours.stop, end), start)))
+
+    def _open(self, slot: int) -> None:
+        """The operator's baseline and the utility's standing orders."""
+        settings = self.exchange.settings
+        baseline, reactive = self.population.baseline(slot)
+        dearest = max(abs(settings.price_cap), abs(settings.price_floor), 1)
+        quantity = min(UTILITY_WH, MAX_EXACT // dearest) // settings.lot * settings.lot
+        self._say(
+            UpdateGrid(slot, baseline.tolist(), reactive.tolist()),
+            Submit(UTILITY, slot, "buy", settings.feed_in, quantity, flexible=True),
+            Submit(UTILITY, slot, "sell", settings.retail, quantity, flexible=True, source="grid"),
+        )
+
+    def _sketch(self) -> None:
+        """Keep the aggregated books of all open slots."""
+        now = self.exchange.now or 0
+        for slot in self.desk.open:
+            for side, ladder in zip(("buy", "sell"), self.exchange.depth(slot), strict=True):
+                self.record.depth += [Level(slot, now, side, price, quantity) for price, quantity in ladder]
+
+    def _verify(self, slot: int) -> None:
+        """The state of the grid with all that was traded, by an engine that had no part in admitting it."""
+        people, column = self.population, slot - self.first_slot
+        baseline, reactive = people.baseline(slot)
+        schedule = self.exchange.schedule(slot)
+        self.record.schedule[column] = schedule
+        self.record.metered[:, column] = (baseline + schedule)[people.connection_index]
+        watt = 1 / self.scenario.slot_hours
+        energy, var = (baseline + schedule)[np.newaxis] * watt, reactive[np.newaxis] * watt
+        self.record.flows.append(solve(people.feeder, energy, var))
+        if isinstance(self.gate, grid_gate.FeederGate):
+            found = self.gate.verify([slot])
+            made = [item for item in found if item.by_trade]
+            if made:
+                error = grid_gate.GridViolation(made[0])
+                error.args = (f"{error} (seed {self.record.seed})",)
+                raise error
+        else:
+            before = grid_gate.violations(people.feeder, self.exchange.settings, baseline[np.newaxis] * watt, var)
+            known = {item.element: item.value for item in before}
+            found = [
+                item._replace(slot=slot, before=known.get(item.element, item.limit))
+                for item in grid_gate.violations(people.feeder, self.exchange.settings, energy, var)
+            ]
+        self.record.violations += found
+
+    def _settle(self) -> None:
+        """Meter and settle every slot that has been delivered; book the money of new trades."""
+        now, names = self.exchange.now or 0, self.population.ids
+        while self._settled < self.first_slot + self.slots and self.exchange.clock.end(self._settled) <= now:
+            readings = self.record.metered[:, self._settled - self.first_slot].tolist()
+            meter = RecordMeter(self._settled, dict(zip(names, readings, strict=True)))
+            for entry in self._say(meter, Settle(self._settled)):
+                for event in entry.events:
+                    if isinstance(event, Settled):
+                        self._book_settlement(event)
+            self._settled += 1
+        self._book_trades()
+
+    def _book_trades(self) -> None:
+        settings, rows = self.exchange.settings, self._rows
+        new = self.desk.trades[self._booked :]
+        self._booked += len(new)
+        for _, _, _, trade in new:
+            money, buyer, seller = cost(trade.price, trade.quantity), trade.buyer, trade.seller
+            if seller != UTILITY:
+                self.money[rows[seller]] += money
+            if buyer != UTILITY:
+                self.money[rows[buyer]] -= money
+            if UTILITY not in (buyer, seller):
+                self.money[rows[buyer]] -= cost(settings.grid_fee, trade.quantity)
+                self.sold[rows[seller]] += trade.quantity
+                self.bought[rows[buyer]] += trade.quantity
+                self._local[trade.slot - self.first_slot] += (1, trade.quantity, money)
+
+    def _book_settlement(self, settled: Settled) -> None:
+        settings = self.exchange.settings
+        for name, _, _, imbalance in settled.lines:
+            self.money[self._rows[name]] += imbalance_money(imbalance, settings)
+
+    # -- figures of the last step, for the data collector --------------------------------------------------------
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Totals so far: orders sent, local trades, their energy [Wh], matches that the wires trimmed or refused."""
+        trades, energy, _ = self._local.sum(axis=0).tolist()
+        orders = sum(self.record.orders)
+        return {"orders": orders, "trades": trades, "wh": energy, "limited": len(self.desk.limits)}
+
+    @property
+    def slot(self) -> int:
+        """Number of the slot whose gate has closed."""
+        return int(self.first_slot + self.steps - 1)
+
+    @property
+    def delivery(self) -> str:
+        """Begin of its delivery, ISO 8601 UTC."""
+        return format_time(self.exchange.clock.start(self.slot))
+
+    @property
+    def orders(self) -> int:
+        """Orders and changes of orders in the step, of all open slots."""
+        return self.record.orders[-1]
+
+    @property
+    def trades(self) -> int:
+        """Local trades of the slot."""
+        return int(self._local[self.steps - 1, 0])
+
+    @property
+    def traded_kwh(self) -> float:
+        return int(self._local[self.steps - 1, 1]) / 1000
+
+    @property
+    def price_ct(self) -> float:
+        """Volume-weighted price of the slot's local trades [ct/kWh]; NaN without any."""
+        _, energy, money = self._local[self.steps - 1].tolist()
+        return money / energy / PRICE_PER_CT_KWH if energy else float("nan")
+
+    @property
+    def u_min_pu(self) -> float:
+        return float(self.record.flows[-1].u_pu.min())
+
+    @property
+    def u_max_pu(self) -> float:
+        return float(self.record.flows[-1].u_pu.max())
+
+    @property
+    def loading_max(self) -> float:
+        """Largest loading of a branch, 1 is full."""
+        return float(self.record.flows[-1].loading.max(initial=0.0))
+
+    @property
+    def loss_kwh(self) -> float:
+        return float(self.record.flows[-1].loss_w[0]) * self.scenario.slot_hours / 1000
+
+    @property
+    def bills(self) -> float:
+        """What all participants have paid less what they have received so far."""
+        return -int(self.money.sum()) / NANO
+
+
+_MODEL_COLUMNS = (
+    "slot", "delivery", "orders", "trades", "traded_kwh", "price_ct", "u_min_pu", "u_max_pu", "loading_max",
+    "loss_kwh", "bills",
+)  # fmt: skip
+_AGENT_COLUMNS = ("participant", "group", "strategy", "bill", "sold_kwh", "bought_kwh")
+
+
+def _scenario(source: Scenario | str | Path, changes: Mapping[str, Any]) -> Scenario:
+    """A scenario as given, from a file, or shipped, with its changes."""
+    if isinstance(source, Scenario):
+        scenario = source
+    elif isinstance(source, str) and not any(mark in source for mark in "./\\\n"):
+        scenario = load_scenario(SHIPPED / f"{source}.yaml")
+    else:
+        scenario = load_scenario(source)
+    return (
+        scenario.changed(**{name.replace("__", "."): value for name, value in changes.items()}) if changes else scenario
+    )

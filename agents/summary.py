@@ -1,0 +1,206 @@
+"""The summary of a run: one mapping of plain numbers and texts, fit for JSON. docs/simulate.md explains every key."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from agents import metrics
+from agents.metrics import Accounts, Physics, Trades, share
+from agents.optimum import Optimum, total
+from agents.record import Record
+from market.slots import SlotClock, format_time
+from market.units import NANO, PRICE_PER_CT_KWH
+
+Ints = NDArray[np.int64]
+WITHOUT = "no_local_trading"
+
+
+class Day(NamedTuple):
+    """A record and the figures drawn from it."""
+
+    record: Record
+    traded: Trades
+    account: Accounts
+    physical: Physics
+    gains: Ints
+    """(T,) welfare achieved [nano-currency]."""
+    best: list[Optimum]
+
+
+def summary(
+    day: Day, people: pd.DataFrame, limited: pd.DataFrame, others: Mapping[str, Record], seconds: float | None
+) -> dict[str, Any]:
+    """All figures of a run; `seconds` is how long the trading took, None if nobody measured it."""
+    record, traded, account, physical, gains, best = day
+    figures = {
+        **_head(record, seconds),
+        "energy": _energy(record, traded, account, physical),
+        "price": _price(traded),
+        "money": _money(traded, account),
+        "groups": _groups(people),
+        "welfare": _welfare(gains, best),
+        "limited": _refusals(limited),
+        "grid": _grid_figures(record),
+    }
+    if WITHOUT in others:
+        figures["without_local_trading"] = _without(record, account, others[WITHOUT])
+    if "gate_off" in others:
+        figures["gate_off"] = _grid_figures(others["gate_off"])
+    return figures
+
+
+def stack(record: Record, field: str) -> NDArray[np.float64]:
+    """A field of all flows, one row a slot."""
+    return np.concatenate([getattr(flow, field) for flow in record.flows])
+
+
+def _head(record: Record, seconds: float | None) -> dict[str, Any]:
+    first, people = record.population.first_slot, record.population
+    clock = SlotClock(record.settings.slot_seconds * NANO, 0, 0)
+    orders = sum(record.orders)
+    return {
+        "scenario": record.scenario.name,
+        "title": record.scenario.title,
+        "seed": record.seed,
+        "currency": record.settings.currency,
+        "gate": record.settings.gate,
+        "from": format_time(clock.start(first)),
+        "to": format_time(clock.start(first + people.slots)),
+        "slots": people.slots,
+        "participants": len(people),
+        "orders": orders,
+        "entries": record.entries,
+        "seconds": seconds,
+        "orders_per_second": None if not seconds else orders / seconds,
+    }
+
+
+def _energy(record: Record, traded: Trades, account: Accounts, physical: Physics) -> dict[str, Any]:
+    load, generation = int(physical.load.sum()), int(physical.generation.sum())
+    local = traded.quantity[traded.local]
+    return {
+        "trades": len(local),
+        "local_kwh": int(local.sum()) / 1000,
+        "firm_kwh": _firm(record) / 1000,
+        "bought_from_utility_kwh": int(account.bought_utility.sum()) / 1000,
+        "sold_to_utility_kwh": int(account.sold_utility.sum()) / 1000,
+        "load_kwh": load / 1000,
+        "generation_kwh": generation / 1000,
+        "curtailed_kwh": int(physical.curtailed.sum()) / 1000,
+        "unserved_kwh": int(physical.unserved.sum()) / 1000,
+        "self_sufficiency": share(load - int(account.bought_utility.sum()), load),
+        "self_consumption": share(generation - int(account.sold_utility.sum()), generation),
+    }
+
+
+def _firm(record: Record) -> int:
+    """Local trades that moved no energy on either side."""
+    deals = (deal.event for deal in record.desk.trades if -1 not in (deal.buy, deal.sell))
+    return sum(event.quantity for event in deals if not event.buy_flexible and not event.sell_flexible)
+
+
+def _price(traded: Trades) -> dict[str, Any]:
+    price, energy = traded.price[traded.local], traded.quantity[traded.local]
+    if not len(price):
+        return {"mean_ct": None, "low_ct": None, "high_ct": None}
+    return {
+        "mean_ct": int(price @ energy) / int(energy.sum()) / PRICE_PER_CT_KWH,
+        "low_ct": int(price.min()) / PRICE_PER_CT_KWH,
+        "high_ct": int(price.max()) / PRICE_PER_CT_KWH,
+    }
+
+
+def _money(traded: Trades, account: Accounts) -> dict[str, Any]:
+    return {
+        "local": int((traded.price * traded.quantity)[traded.local].sum()) / NANO,
+        "bills": -int(account.money.sum()) / NANO,
+        "utility": account.utility / NANO,
+        "grid_fees": account.wires / NANO,
+    }
+
+
+def _groups(people: pd.DataFrame) -> dict[str, Any]:
+    numbers = [name for name in people.columns if people[name].dtype.kind == "f"]
+    groups: dict[str, Any] = {}
+    for name, rows in people.groupby("group", sort=False):
+        sums = {column: float(rows[column].sum()) for column in numbers}
+        load, generation = sums["load_kwh"], sums["generation_kwh"]
+        groups[str(name)] = {
+            "kind": str(rows["kind"].iloc[0]),
+            "participants": len(rows),
+            **sums,
+            "self_sufficiency": share(load - sums["bought_utility_kwh"], load),
+            "self_consumption": share(generation - sums["sold_utility_kwh"], generation),
+        }
+        if "bought_utility_without_kwh" in sums:
+            groups[str(name)]["self_sufficiency_without"] = share(load - sums["bought_utility_without_kwh"], load)
+    return groups
+
+
+def _welfare(gains: Ints, best: list[Optimum]) -> dict[str, Any]:
+    constrained, unconstrained = total(best)
+    return {
+        "achieved": int(gains.sum()) / NANO,
+        "optimum": constrained / NANO,
+        "unconstrained": unconstrained / NANO,
+        "share": share(int(gains.sum()), constrained),
+        "congestion_cost": (unconstrained - constrained) / NANO,
+        "congested_slots": sum(1 for item in best if item.binding),
+        "largest_excess": max((item.excess for item in best), default=0.0),
+    }
+
+
+def _refusals(limited: pd.DataFrame) -> dict[str, Any]:
+    refused = limited["admitted_wh"] == 0
+    counts = Counter(limited["element"].tolist())
+    return {
+        "refused": int(refused.sum()),
+        "trimmed": int((~refused).sum()),
+        "by_element": dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+    }
+
+
+def _grid_figures(record: Record) -> dict[str, Any]:
+    feeder = record.population.feeder
+    u, loading = stack(record, "u_pu"), stack(record, "loading")
+    branches = feeder.line_ids + feeder.transformer_ids
+    places = {"u_min": np.unravel_index(u.argmin(), u.shape), "u_max": np.unravel_index(u.argmax(), u.shape)}
+    figures: dict[str, Any] = {}
+    for name, (slot, bus) in places.items():
+        figures[f"{name}_pu"] = float(u[slot, bus])
+        figures[f"{name}_bus"] = feeder.bus_ids[int(bus)]
+        figures[f"{name}_slot"] = record.population.first_slot + int(slot)
+    if branches:
+        slot, branch = np.unravel_index(loading.argmax(), loading.shape)
+        figures["loading_max"] = float(loading[slot, branch])
+        figures["loading_max_branch"] = branches[int(branch)]
+        figures["loading_max_slot"] = record.population.first_slot + int(slot)
+    hours = record.scenario.slot_hours
+    figures["losses_kwh"] = float(stack(record, "loss_w").sum()) * hours / 1000
+    figures["violations"] = len(record.violations)
+    figures["violations_by_trade"] = sum(1 for item in record.violations if item.by_trade)
+    figures["violated_slots"] = len({item.slot for item in record.violations})
+    figures["violated_elements"] = sorted({item.element for item in record.violations})
+    return figures
+
+
+def _without(record: Record, account: Accounts, without: Record) -> dict[str, Any]:
+    before, physical = metrics.accounts(without, metrics.trades(without)), metrics.physics(without)
+    load, generation = int(physical.load.sum()), int(physical.generation.sum())
+    benefit = metrics.benefit(record, account) - metrics.benefit(without, before)
+    return {
+        "bills": -int(before.money.sum()) / NANO,
+        "savings": int((account.money - before.money).sum()) / NANO,
+        "benefit": int(benefit.sum()) / NANO,
+        "better_off": int((benefit > 0).sum()),
+        "worse_off": int((benefit < 0).sum()),
+        "self_sufficiency": share(load - int(before.bought_utility.sum()), load),
+        "self_consumption": share(generation - int(before.sold_utility.sum()), generation),
+        "losses_kwh": float(stack(without, "loss_w").sum()) * without.scenario.slot_hours / 1000,
+    }
