@@ -82,7 +82,7 @@ def fleets(members: Members) -> list[Owned]:
             continue
         owning = members.owning(name, getattr(device, "share", 1.0))
         limit = None
-        if name == "pv" and (device.static_export_limit.share < 1 or np.isfinite(device.static_export_limit.kw)):
+        if name == "pv" and (device.static_export_limit.share < 1 or device.static_export_limit.kw is not None):
             limit = export_limit_wh(
                 owning.sizes("kwp", device.kwp), *device.static_export_limit, owning.site.slot_hours
             )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.profiles import ProfileError, ProfileSet
+from agents.profiles import SHIPPED, ProfileError, ProfileSet
 from agents.scenario_text import hint
 from agents.shapes import Shapes
 from grid.feeder import Feeder, FeederError
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from agents.scenario import Network, Scenario
 
 DATA = Path(__file__).resolve().parent.parent / "scenarios" / "data"
-"""What is shipped: feeders as NAME.json, and SimBench's profiles."""
+"""What is shipped: feeders as NAME.feeder.json, and SimBench's profiles."""
 SIMBENCH = "simbench"
 """Name of the shipped profiles."""
+_ENDING = ".feeder.json"
 
 
 def shipped_feeders() -> list[str]:
     """Names that `grid.network` may have."""
-    return sorted(path.stem for path in DATA.glob("*.json"))
+    return sorted(path.name.removesuffix(_ENDING) for path in DATA.glob(f"*{_ENDING}"))
 
 
 def load_feeder(scenario: Scenario) -> Feeder:
@@ -67,18 +68,9 @@ def _feeder(network: Network, base: Path) -> Feeder:
         return from_simbench(network.simbench)
     if network.pandapower is not None:
         return from_pandapower_json(base / network.pandapower)
-    path = base / network.file if network.file is not None else DATA / f"{network.name}.json"
+    path = base / network.file if network.file is not None else DATA / f"{network.name}{_ENDING}"
     return Feeder.from_json(path.read_bytes())
 
 
 def _profiles(names: Sequence[str], base: Path) -> Shapes:
-    errors: list[str] = []
-    sets = []
-    for name in names:
-        try:
-            sets.append(ProfileSet.shipped() if name == SIMBENCH else ProfileSet.read(base / name))
-        except ProfileError as error:
-            errors.extend(error.errors)
-    if errors:
-        raise ProfileError(errors)
-    return Shapes(sets)
+    return Shapes(ProfileSet.read(*(SHIPPED if name == SIMBENCH else base / name for name in names)))

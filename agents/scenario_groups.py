@@ -78,7 +78,7 @@ class Pv(Section):
     kwp: KilowattPeak = Field(description="Installed power; the profile times kwp is what it can generate")
     share: Share = Field(default=1.0, description="Share of the members that have one")
     static_export_limit: ExportLimits = Field(
-        default=ExportLimit(1.0, float("inf")),
+        default=ExportLimit(1.0, None),
         description="What may flow out at any time; more is exported only if it is sold and fits, else curtailed",
     )
     profile: Names | None = Field(default=None, description="Profile or family, drawn per member")

@@ -64,7 +64,7 @@ def sections(model: type[BaseModel], data: object, errors: list[str]) -> dict[st
 
 
 def _validated(annotation: Any, field: FieldInfo | None, value: object, path: str, errors: list[str]) -> Any:
-    kind = Annotated[(annotation, *([field] if field else []))]  # type: ignore[valid-type]
+    kind = annotation if field is None else Annotated[(annotation, field)]
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:

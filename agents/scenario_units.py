@@ -89,10 +89,10 @@ class PriceRange(NamedTuple):
 
 
 class ExportLimit(NamedTuple):
-    """Power that may always be exported: `share` of the installed kWp, at most `kw`."""
+    """Power that may always be exported: `share` of the installed kWp, at most `kw` where that is given."""
 
     share: float
-    kw: float
+    kw: float | None
 
 
 def _plain(number: Decimal) -> str:
@@ -168,12 +168,12 @@ def _export_limit(value: object) -> ExportLimit:
             raise ValueError("must be >= 0")
         return ExportLimit(1.0, kw)
     if value == 0 and not isinstance(value, bool):
-        return ExportLimit(0.0, float("inf"))
-    return ExportLimit(parse_share(value), float("inf"))
+        return ExportLimit(0.0, None)
+    return ExportLimit(parse_share(value), None)
 
 
 def _write_limit(limit: ExportLimit) -> str | float:
-    return f"{_short(limit.kw)} kW" if limit.kw != float("inf") else _short(limit.share)
+    return f"{_short(limit.kw)} kW" if limit.kw is not None else _short(limit.share)
 
 
 def _write_range(bounds: Range) -> object:

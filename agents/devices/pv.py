@@ -29,6 +29,7 @@ def split_export(generation_wh: Ints, load_wh: Ints, limit_wh: Ints) -> tuple[In
     return firm, generation_wh - firm
 
 
-def export_limit_wh(kwp: ArrayLike, share: float, kw: float, slot_hours: float) -> Ints:
+def export_limit_wh(kwp: ArrayLike, share: float, kw: float | None, slot_hours: float) -> Ints:
     """Largest export (n,) of a slot [Wh]: `share` of the installed power, at most `kw`."""
-    return whole_wh(np.minimum(np.asarray(kwp) * share, min(kw, 1e9)) * 1000 * slot_hours)
+    limit = np.asarray(kwp, dtype=np.float64) * share
+    return whole_wh((limit if kw is None else np.minimum(limit, kw)) * 1000 * slot_hours)
