@@ -117,7 +117,10 @@ def table(results: list[Result], count: int, expected: str) -> str:
     """The results as a Markdown table, fastest first."""
     base = next(r.median for r in results if r.name == PLAIN)
     peers = [r.median for r in results if r.name in PEERS and r.digest == expected]
-    lines = ["| engine | release | M messages/s | × plain Python | × fastest peer | trades |", "|---|---|--:|--:|--:|---|"]
+    lines = [
+        "| engine | release | M messages/s | × plain Python | × fastest peer | trades |",
+        "|---|---|--:|--:|--:|---|",
+    ]
     for r in sorted(results, key=lambda r: r.median):
         against = f"{min(peers) / r.median:.2f}" if peers else "–"
         same = "identical" if r.digest == expected else "DIFFERENT"

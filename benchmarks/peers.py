@@ -24,8 +24,11 @@ def _rows(workload: Workload) -> Rows:
     return rows
 
 
-def _array(trades: list[tuple[int, int, int, int]]) -> NDArray[np.int64]:
-    return np.array(trades, dtype=np.int64).reshape(-1, 4)
+def _array(
+    trades: list[tuple[int, int, int, int]], maker: int = 0, taker: int = 0, level: int = 0
+) -> NDArray[np.int64]:
+    """Rows of trades, with what the engine counts from 1 brought back to 0."""
+    return np.array(trades, dtype=np.int64).reshape(-1, 4) - np.array([maker, taker, level, 0], dtype=np.int64)
 
 
 def liquibook(workload: Workload) -> Race:
@@ -96,12 +99,13 @@ def orderly_chaos(workload: Workload) -> Race:
             else:
                 book.market(buy if side == BUY else sell, handle, quantity)
 
-    return go, lambda: _array(found) - [0, 0, 1, 0]
+    return go, lambda: _array(found, level=1)
 
 
 def obook(workload: Workload) -> Race:
     """Go book behind ctypes; events are drained whenever an order has traded. Every order has a user of its own,
-    because the engine cancels what a user would trade with themself."""
+    because the engine cancels what a user would trade with themself.
+    """
     library: Any = importlib.import_module("obook")
     book = library.Book(max_orders=workload.orders)
     rows = _rows(workload)
@@ -179,11 +183,11 @@ def lightmatchingengine(workload: Workload) -> Race:
             order, trades = engine.add_order("slot", price, quantity, 1 if side == BUY else 2)
             if kind != LIMIT and order.leaves_qty > 0:
                 engine.cancel_order(order.order_id, "slot")
-            for trade in trades:
-                if trade.order_id != order.order_id:
-                    found.append((trade.order_id, order.order_id, trade.trade_price, trade.trade_qty))
+            # The engine reports one line for the incoming order and one for each that it met.
+            taker = order.order_id
+            found.extend((t.order_id, taker, t.trade_price, t.trade_qty) for t in trades if t.order_id != taker)
 
-    return go, lambda: _array(found) - [1, 1, 1, 0]
+    return go, lambda: _array(found, 1, 1, 1)
 
 
 PEERS: dict[str, Callable[[Workload], Race]] = {
