@@ -198,7 +198,7 @@ def write_npz(
 def _read_npz(path: Path) -> Recording:
     fix = "copy it again; `python scenarios/build_data.py` rebuilds a shipped file"
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             keys = ("names", "kinds", "start_ns", "step_ns", "peak", "kwh_per_kw", "values")
             names, kinds, start, step, peak, energy, values = (data[key] for key in keys)
     except FileNotFoundError as error:

@@ -58,18 +58,16 @@ def profiles(path: Path) -> None:
     import pandas as pd
     import simbench
 
-    folder = Path(simbench.__file__).parent / "networks" / "1-complete_data-mixed-all-0-sw"
+    tables = simbench.get_all_simbench_profiles(0)
     start = parse_time("2015-12-31T23:00:00Z")
     names: list[str] = []
     kinds: list[str] = []
     columns: list[NDArray[np.float64]] = []
-    for file in ("LoadProfile.csv", "RESProfile.csv"):
-        table = pd.read_csv(folder / file, sep=";")
+    for source in ("load", "renewables"):
+        table = tables[source]
         clock = pd.date_range(pd.Timestamp(start, tz="UTC"), periods=len(table), freq="15min")
         if list(clock.tz_convert("Europe/Berlin").strftime("%d.%m.%Y %H:%M")) != list(table["time"]):
-            raise ValueError(
-                f"{folder / file}: its times are not those of 2016 in Germany; look at the release's notes"
-            )
+            raise ValueError(f"SimBench's profiles of {source} do not have the times of 2016 in Germany")
         for kind, pattern in KINDS.items():
             for column in sorted(table.columns, key=_natural):
                 name = column.removesuffix("_pload")
