@@ -59,7 +59,7 @@ class Journal(Protocol):
         """Keep all of the entries or, raising an error, none."""
 
 
-class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa has no types
+class MarketModel(mesa.Model):
     """A local market for the slots of one scenario.
 
     `scenario` is a Scenario, the path of a YAML file, or the name of a shipped one. `seed` overrides the scenario's.

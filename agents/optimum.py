@@ -17,8 +17,8 @@ Optimum of one slot, by linear programming (HiGHS), in wants k with limit l, ene
 Only flexible wants move the injections P: firm energy flows anyway. The rows are the gate's: complex node voltages
 and branch currents with their exact tangents. They enter when a solution breaks them, linearised there, and are
 linearised again at each solution until, by AC power flow there, none is broken and those that bind are at their
-limit, both within `TOLERANCE` (sequential linear programming; Griffith and Stewart, Management Science 7(4), 1961).
-As |z| is nearly linear over a step, two to four rounds do. What they end at is an optimum of the wires as they are
+limit, both within `TOLERANCE`, and welfare has settled (sequential linear programming; Griffith and Stewart,
+Management Science 7(4), 1961). As |z| is nearly linear over a step, three or four rounds do. What they end at is an optimum of the wires as they are
 there, up to the tolerance; in principle a local one.
 """
 
@@ -39,8 +39,10 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-TOLERANCE = 2e-5
+TOLERANCE = 5e-6
 """Largest excess of a capacity row at the optimum, relative to its limit."""
+SETTLED = 1e-4
+"""Largest change of welfare by the last linearisation, relative; what a share of the optimum can be wrong by."""
 ROUNDS = 8
 """Most linear programs per slot."""
 
@@ -107,9 +109,10 @@ def optimum(slot: int, wants: Wants, gate: Gate, rows: CapacityRows | None, sett
 def _constrain(slot: int, program: _Program, gate: Gate, rows: CapacityRows) -> tuple[float, list[list[str]]]:
     """Bring the solution within the wires; the excess left and the binding limits of every program solved."""
     watched = np.zeros(len(rows.upper), dtype=np.bool_)
+    _excuse_baseline(rows)
     room = _move(slot, gate, rows, program.injection(len(rows.schedule)), watched)
     binding: list[list[str]] = []
-    unsettled = bool(watched.any())
+    unsettled, before = bool(watched.any()), program.welfare()
     while unsettled and len(binding) < ROUNDS:
         which = np.flatnonzero(watched)
         program.limit(*_tangents(rows, which), rows.schedule)
@@ -117,8 +120,17 @@ def _constrain(slot: int, program: _Program, gate: Gate, rows: CapacityRows) -> 
         held = which[program.binding()]
         binding.append([rows.names[row] for row in held])
         room = _move(slot, gate, rows, program.injection(len(rows.schedule)), watched)
-        unsettled = bool(room.min(initial=0.0) < -TOLERANCE or room[held].max(initial=0.0) > TOLERANCE)
+        broken = room.min(initial=0.0) < -TOLERANCE or room[held].max(initial=0.0) > TOLERANCE
+        now = program.welfare()
+        unsettled, before = bool(broken) or abs(now - before) > SETTLED * abs(now), now
     return max(float(-room.min(initial=0.0)), 0.0), binding
+
+
+def _excuse_baseline(rows: CapacityRows) -> None:
+    """Where the baseline itself is outside a limit, trades may leave it there but not make it worse; as in the gate."""
+    modulus = np.hypot(rows.state[0], rows.state[1])
+    rows.upper[:] = np.where(rows.upper > 0, np.maximum(rows.upper, modulus), rows.upper)
+    rows.lower[:] = np.where(rows.lower >= 0, np.minimum(rows.lower, modulus), rows.lower)
 
 
 def _move(slot: int, gate: Gate, rows: CapacityRows, injection: Ints, watched: Bools) -> Floats:
@@ -195,7 +207,10 @@ class _Program:
         return lp
 
     def limit(self, gradient: Floats, lower: Floats, upper: Floats, schedule: Ints) -> None:
-        """Replace all grid rows: `lower` <= gradient · (injection − schedule) <= `upper`."""
+        """Replace all grid rows: `lower` <= gradient · (injection − schedule) <= `upper`.
+
+        To trade nothing is always possible, so no row may exclude it, however far away its tangent was taken.
+        """
         solver = self._solver
         present = solver.getNumRow()
         if present > 2:
@@ -206,7 +221,7 @@ class _Program:
         # Energy is large and a relative change of a voltage per Wh tiny: scale each row to coefficients near one.
         scale = 1.0 / np.maximum(np.abs(values).max(axis=1, initial=0.0), np.finfo(np.float64).tiny)
         solver.addRows(
-            count, (lower + here) * scale, (upper + here) * scale, count * width,
+            count, np.minimum(lower + here, 0) * scale, np.maximum(upper + here, 0) * scale, count * width,
             np.arange(0, count * width, max(width, 1), dtype=np.int32)[:count],
             np.tile(self._moves.astype(np.int32), count), (values * scale[:, None]).ravel(),
         )  # fmt: skip

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agents.model import MarketModel
 
 
-class Participant(mesa.Agent):  # type: ignore[misc]  # Mesa has no types
+class Participant(mesa.Agent):
     """One participant of a `MarketModel`. Energy in kWh, money in the market's currency, both of the run so far."""
 
     def __init__(self, model: MarketModel, row: int, strategy: str) -> None:

@@ -51,8 +51,8 @@ class Record:
     orders: list[int] = field(default_factory=list)
     """Orders and changes of orders that reached the exchange in each step."""
     entries: int = 0
-    seconds: float = float("nan")
-    """Run time, where somebody measured it."""
+    seconds: float | None = None
+    """What the trading took, where somebody with a clock has measured it."""
 
     @classmethod
     def empty(

@@ -31,8 +31,10 @@ class Results:
     """`u_pu` (T, N), `loading` (T, B), `loss_w` and `slack_w` (T,), `injection_wh` (T, C), and `bus_ids`,
     `branch_ids`, `connection_ids`, `slots`; with a comparison without gate also `off_u_pu` and `off_loading`."""
     summary: dict[str, Any]
+    formats: tuple[str, ...] = ("csv",)
+    """In which to write the trades; csv in any case."""
 
-    def write(self, directory: str | Path, formats: tuple[str, ...] = ("csv",)) -> list[Path]:
+    def write(self, directory: str | Path) -> list[Path]:
         """Write trades.csv (and .parquet if asked for), the other tables, grid.npz and summary.json; their paths.
 
         Same seed, same bytes, summary.json's run times aside. Raises OSError if the directory cannot be written.
@@ -44,7 +46,7 @@ class Results:
             table: pd.DataFrame = getattr(self, name)
             table.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
             written.append(folder / f"{name}.csv")
-            if name == "trades" and "parquet" in formats:
+            if name == "trades" and "parquet" in self.formats:
                 table.to_parquet(folder / "trades.parquet", index=False)
                 written.append(folder / "trades.parquet")
         np.savez_compressed(folder / "grid.npz", **self.grid)  # type: ignore[arg-type]
@@ -56,7 +58,7 @@ class Results:
     def read(cls, directory: str | Path) -> Results:
         """What `write` wrote. Raises OSError if a file is missing, ValueError if one is damaged, naming it."""
         folder = Path(directory)
-        tables = {name: _read(folder / f"{name}.csv") for name in TABLES}
+        trades, slots, participants, limited, depth = (_read(folder / f"{name}.csv") for name in TABLES)
         try:
             with np.load(folder / "grid.npz", allow_pickle=False) as stored:
                 grid = {name: stored[name] for name in stored.files}
@@ -68,7 +70,7 @@ class Results:
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{folder / 'summary.json'} is damaged: {error}") from error
-        return cls(**tables, grid=grid, summary=summary)
+        return cls(trades, slots, participants, limited, depth, grid, summary)
 
 
 def _read(path: Path) -> pd.DataFrame:

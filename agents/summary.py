@@ -33,13 +33,11 @@ class Day(NamedTuple):
     best: list[Optimum]
 
 
-def summary(
-    day: Day, people: pd.DataFrame, limited: pd.DataFrame, others: Mapping[str, Record], seconds: float | None
-) -> dict[str, Any]:
-    """All figures of a run; `seconds` is how long the trading took, None if nobody measured it."""
+def summary(day: Day, people: pd.DataFrame, limited: pd.DataFrame, others: Mapping[str, Record]) -> dict[str, Any]:
+    """All figures of a run."""
     record, traded, account, physical, gains, best = day
     figures = {
-        **_head(record, seconds),
+        **_head(record),
         "energy": _energy(record, traded, account, physical),
         "price": _price(traded),
         "money": _money(traded, account),
@@ -60,7 +58,7 @@ def stack(record: Record, field: str) -> NDArray[np.float64]:
     return np.concatenate([getattr(flow, field) for flow in record.flows])
 
 
-def _head(record: Record, seconds: float | None) -> dict[str, Any]:
+def _head(record: Record) -> dict[str, Any]:
     first, people = record.population.first_slot, record.population
     clock = SlotClock(record.settings.slot_seconds * NANO, 0, 0)
     orders = sum(record.orders)
@@ -76,8 +74,8 @@ def _head(record: Record, seconds: float | None) -> dict[str, Any]:
         "participants": len(people),
         "orders": orders,
         "entries": record.entries,
-        "seconds": seconds,
-        "orders_per_second": None if not seconds else orders / seconds,
+        "seconds": record.seconds,
+        "orders_per_second": orders / record.seconds if record.seconds else None,
     }
 
 
@@ -139,7 +137,8 @@ def _groups(people: pd.DataFrame) -> dict[str, Any]:
             "self_consumption": share(generation - sums["sold_utility_kwh"], generation),
         }
         if "bought_utility_without_kwh" in sums:
-            groups[str(name)]["self_sufficiency_without"] = share(load - sums["bought_utility_without_kwh"], load)
+            before = sums["load_without_kwh"]
+            groups[str(name)]["self_sufficiency_without"] = share(before - sums["bought_utility_without_kwh"], before)
     return groups
 
 

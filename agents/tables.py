@@ -23,8 +23,8 @@ from market.units import NANO, PRICE_PER_CT_KWH
 Ints = NDArray[np.int64]
 
 
-def collect(record: Record, others: Mapping[str, Record], seconds: float | None = None) -> Results:
-    """Tables and summary of a finished run; `seconds` is how long the trading took, if anybody measured it."""
+def collect(record: Record, others: Mapping[str, Record]) -> Results:
+    """Tables and summary of a finished run, set against the runs in `others`, by their names in a scenario."""
     traded = metrics.trades(record)
     account, physical = metrics.accounts(record, traded), metrics.physics(record)
     gains, best = metrics.welfare(record, traded), metrics.optima(record)
@@ -40,7 +40,8 @@ def collect(record: Record, others: Mapping[str, Record], seconds: float | None 
     return Results(
         trades=_trades(record, traded), slots=slots, participants=people, limited=limited, depth=_depth(record),
         grid=_grid(record, off),
-        summary=summary(Day(record, traded, account, physical, gains, best), people, limited, others, seconds),
+        summary=summary(Day(record, traded, account, physical, gains, best), people, limited, others),
+        formats=record.scenario.output.trades,
     )  # fmt: skip
 
 
@@ -186,6 +187,7 @@ def _participants(record: Record, account: Accounts, physical: Physics, without:
         table["bill_without"] = -before.money / NANO
         table["saving"] = (account.money - before.money) / NANO
         table["benefit"] = (metrics.benefit(record, account) - metrics.benefit(without, before)) / NANO
+        table["load_without_kwh"] = metrics.physics(without).load.sum(axis=1) / 1000
         table["bought_utility_without_kwh"] = before.bought_utility / 1000
     return table
 
