@@ -34,8 +34,7 @@ class Battery:
 
         Raises ValueError if a value is out of its range.
         """
-        capacity = np.asarray(capacity_wh, dtype=np.float64)
-        given = (capacity, power_w, efficiency, self_discharge, initial)
+        given = (np.atleast_1d(capacity_wh), power_w, efficiency, self_discharge, initial)
         capacity, power, round_trip, loss, share = (
             np.array(column, dtype=np.float64) for column in np.broadcast_arrays(*given)
         )
@@ -82,6 +81,6 @@ class Battery:
         discharge = np.minimum(np.minimum(np.maximum(requested_wh, 0), self.limit_wh), available)
         self.stored_uwh += charge * self.one_way_ppm
         self.stored_uwh -= -(-discharge * MICRO * MICRO // self.one_way_ppm)
-        realised = discharge - charge
+        realised: Ints = discharge - charge
         self.lost_uwh += before - self.stored_uwh - realised * MICRO
         return realised

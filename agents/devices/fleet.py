@@ -125,12 +125,11 @@ def drawn(site: Site, names: Sequence[str], default: Sequence[str]) -> list[str]
     Without names a device keeps the profile of its connection where that belongs to the default families, and draws
     from those families elsewhere. Raises ValueError if a family has no profile.
     """
-    members: dict[str, None] = {}
-    for name in names or default:
-        found = [profile for profile in site.profiles.names if in_family(profile, name)]
-        if not found:
+    found = {name: [known for known in site.profiles.names if in_family(known, name)] for name in names or default}
+    members = dict.fromkeys(name for family in found.values() for name in family)
+    for name, family in found.items():
+        if not members or (names and not family):
             raise ValueError(f"there is no profile {name!r}")
-        members |= dict.fromkeys(found)
     pool = list(members)
     picks = site.rng.integers(len(pool), size=len(site))
     own = not names
@@ -142,7 +141,7 @@ def annual_scale(site: Site, profiles: Sequence[str], annual_kwh: ArrayLike) -> 
     hours = np.array([site.profiles.full_load_hours(name) for name in profiles])
     if not (hours > 0).all():
         raise ValueError("a profile without energy cannot be scaled to annual_kwh")
-    return np.asarray(annual_kwh, dtype=np.float64) * 1000 / hours
+    return np.asarray(np.asarray(annual_kwh, dtype=np.float64) * 1000 / hours)
 
 
 def recorded_scale(site: Site, profiles: Sequence[str]) -> Floats:
