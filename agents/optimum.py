@@ -18,8 +18,8 @@ Only flexible wants move the injections P: firm energy flows anyway. The rows ar
 and branch currents with their exact tangents. They enter when a solution breaks them, linearised there, and are
 linearised again at each solution until, by AC power flow there, none is broken and those that bind are at their
 limit, both within `TOLERANCE`, and welfare has settled (sequential linear programming; Griffith and Stewart,
-Management Science 7(4), 1961). As |z| is nearly linear over a step, three or four rounds do. What they end at is an optimum of the wires as they are
-there, up to the tolerance; in principle a local one.
+Management Science 7(4), 1961). As |z| is nearly linear over a step, three or four rounds do. What they end
+at is an optimum of the wires as they are there, up to the tolerance; in principle a local one.
 """
 
 from __future__ import annotations
