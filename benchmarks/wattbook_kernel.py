@@ -12,15 +12,9 @@ from benchmarks.peers import Race
 from benchmarks.workload import BUY, CANCEL, LEVELS, TAKE, Workload
 from market import kernel
 
-# Without a gate nothing is limited and no connection has a baseline.
-_NO_ROWS = (
-    np.zeros(0, dtype=np.int64),
-    np.zeros((2, 0)),
-    np.zeros((0, 2, 0)),
-    np.zeros(0),
-    np.zeros(0),
-    0,
-)
+# One connection without a baseline and without capacity rows: nothing is limited.
+_SCHEDULE = np.zeros(1, dtype=np.int64)
+_NO_ROWS = (_SCHEDULE, np.zeros((2, 0)), np.zeros((1, 2, 0)), np.zeros((2, 0)), np.zeros(0), np.zeros(0), 0)
 _ALLOWANCE = np.zeros((2, 1), dtype=np.int64)
 _LOT = 1
 _POOL = 4096
@@ -48,8 +42,9 @@ class _Book:
         # The exchange's own book sizes, so that its compiled code is used; a full book would show as other trades.
         books = kernel.empty_book(LEVELS, _POOL, _POOL)
         where = np.full(workload.orders, -1, dtype=np.int32)
-        blocked = np.zeros(len(_ALLOWANCE[0]) + 1, dtype=np.int64)
-        self._book = (books, where, _ALLOWANCE, blocked, kernel.OPEN, _NO_ROWS, _LOT)
+        blocked = np.zeros((2, 2), dtype=np.int64)
+        witness = np.full((2, 2), -1, dtype=np.int32)
+        self._book = (books, where, _ALLOWANCE, blocked, witness, kernel.OPEN, _NO_ROWS, _LOT)
         self._cursors = kernel.new_cursor()
         self._message, self._count = self._cursors["message"], self._cursors["count"]
         room = 2 * len(workload.messages) + len(workload.trades) + 2
