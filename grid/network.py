@@ -40,9 +40,11 @@ class Network:
     branch: Ints
     """(N,) the branch that feeds each position, -1 at the source."""
     tree: Ints
-    """(2, N) parent position (-1 at the source); 1 where the branch is limited in power, 0 where in current."""
+    """(4, N) parent position (-1 at the source); 1 where the branch is limited in power, 0 where in current; the
+    skeleton's positions and their parents in the skeleton, its size first (see `_skeleton`)."""
     net: Complexes
-    """(5, N) multiplier and inverse pivot of the elimination, y, sh, and the taps as a_p + j a_c."""
+    """(7, N) multiplier and inverse pivot of the elimination, y, sh, the taps as a_p + j a_c, and multiplier and
+    inverse pivot of the skeleton."""
     reversed: NDArray[np.bool_]
     """(N,) True where the branch's from-side is the child."""
     rating: Floats
@@ -80,7 +82,7 @@ def build(feeder: Feeder) -> Network:
     child_is_from = np.zeros(n, dtype=np.bool_)
     child_is_from[1:] = first[branch[1:]] == bus[1:]
     is_power = (branch >= len(feeder.line_ids)).astype(np.int64)
-    net = np.zeros((5, n), dtype=np.complex128)
+    net = np.zeros((7, n), dtype=np.complex128)
     limit = np.full(n, np.inf)
     if n > 1:
         net[2, 1:] = y[branch[1:]]
@@ -90,17 +92,18 @@ def build(feeder: Feeder) -> Network:
         net[4, 1:] = (tap_parent + 1j * tap_child)[1:]
         limit[1:] = rating[branch[1:]]
         _eliminate(parent, net)
+    connection = position[feeder.connection_bus]
     return Network(
         feeder=feeder,
         bus=bus,
         position=position,
         branch=branch,
-        tree=np.ascontiguousarray(np.stack([parent, is_power])),
+        tree=np.stack([parent, is_power, *_skeleton(parent, net, connection)]),
         net=net,
         reversed=child_is_from,
         rating=limit,
         base_a=BASE_VA / np.sqrt(3) / feeder.u_rated_v[bus],
-        connection=position[feeder.connection_bus],
+        connection=connection,
     )
 
 
@@ -168,3 +171,34 @@ def _eliminate(parent: Ints, net: Complexes) -> None:
         net[0, j] = tap_parent * tap_child * y / pivot
         net[1, j] = 1 / pivot
         beyond[parent[j]] += tap_parent**2 * (shunt + y * aside / pivot)
+
+
+def _skeleton(parent: Ints, net: Complexes, connection: Ints) -> tuple[Ints, Ints]:
+    """Positions that a fixed point must visit, and the next such position inwards; fills rows 5 and 6 of `net`.
+
+    A bus without a connection only passes current on. Where it has one live branch beyond it, its elimination is
+    folded into that branch's: v_c = d cur_c + m v_p and v_p = D cur_p + M v_t with cur_p = m cur_c give
+    v_c = (d + m^2 D) cur_c + m M v_t. Long cables drawn as many buses so cost one step, and nothing is approximated.
+    """
+    n = len(parent)
+    used = np.zeros(n, dtype=np.bool_)
+    used[connection] = True
+    used[0] = True
+    beyond = np.zeros(n, dtype=np.int64)
+    for j in range(n - 1, 0, -1):
+        beyond[parent[j]] += used[j] or beyond[j] > 0
+    kept = used | (beyond > 1)
+    top = np.zeros(n, dtype=np.int64)
+    for j in range(1, n):
+        m, d = net[0, j], net[1, j]
+        p = parent[j]
+        if kept[p]:
+            top[j], net[5, j], net[6, j] = p, m, d
+        else:
+            top[j], net[5, j], net[6, j] = top[p], m * net[5, p], d + m * m * net[6, p]
+    places = np.flatnonzero(kept)
+    positions, parents = np.zeros((2, n), dtype=np.int64)
+    positions[: len(places)] = places
+    parents[: len(places)] = top[places]
+    parents[0] = len(places)
+    return positions, parents

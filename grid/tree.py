@@ -12,9 +12,12 @@ from numba import njit
 
 TOLERANCE = 1e-12  # last step of the fixed point [pu]; what is left after it is smaller by the rate of contraction
 MAX_STEPS = 64  # a state that takes more is far outside of any voltage band
-PARTS = 12
+PARTS = 12  # halvings of a lot in search of the limit before a collapse
+TIE = 1e-9  # of the way to the next state: limits met within it are met at once
 SLACK = 1e-9  # of every limit: so much is kept free, and so much a value already outside may move [pu]
 
+# Rows of `tree`: the skeleton's positions and their parents; at the source, SKELETON_PARENT holds the skeleton's size.
+SKELETON, SKELETON_PARENT = 2, 3
 # Kinds of limits: rows of `bounds` and of the codes `kind * N + position`.
 LOW, HIGH, NEAR, FAR, KINDS = 0, 1, 2, 3, 4
 NONE, DIVERGED = -1, -2
@@ -27,37 +30,61 @@ ENERGY, REACTIVE, LOOSE, LEVEL_ROWS = 0, 1, 2, 2 + KINDS
 UNKNOWN, INSIDE, OUTSIDE, NO_STATE = 0, 1, 2, 3
 
 
+@njit(cache=True, inline="always")
+def _square(z):  # type: ignore[no-untyped-def]
+    return z.real * z.real + z.imag * z.imag
+
+
 @njit(cache=True)
 def solve(tree, net, load, v, current):  # type: ignore[no-untyped-def]  # numba's calling convention
     """Iterate v <- w + Z conj(s / v) from the given v, in place; returns the steps taken, or -1 if it diverges.
 
-    Each step is one sweep inwards (currents) and one outwards (voltages) through Y = L D L^T.
+    Each step is one sweep inwards (currents) and one outwards (voltages) through Y = L D L^T, over the skeleton; the
+    buses between follow at the end.
     """
-    n = v.shape[0]
+    kept = tree[SKELETON_PARENT, 0]
     for step in range(1, MAX_STEPS + 1):
-        for j in range(1, n):
-            here = v[j]
-            if load[j] == 0:
-                current[j] = 0.0
-            else:
-                current[j] = load[j] * here * (1.0 / (here.real * here.real + here.imag * here.imag))
-        for j in range(n - 1, 0, -1):
-            parent = tree[0, j]
+        for k in range(1, kept):
+            j = tree[SKELETON, k]
+            current[j] = _injected(load[j], v[j])
+        for k in range(kept - 1, 0, -1):
+            j, parent = tree[SKELETON, k], tree[SKELETON_PARENT, k]
             if parent > 0:
-                current[parent] += net[0, j] * current[j]
+                current[parent] += net[5, j] * current[j]
         worst = 0.0
-        for j in range(1, n):
-            new = net[1, j] * current[j] + net[0, j] * v[tree[0, j]]
-            change = new - v[j]
-            square = change.real * change.real + change.imag * change.imag
+        for k in range(1, kept):
+            j = tree[SKELETON, k]
+            new = net[6, j] * current[j] + net[5, j] * v[tree[SKELETON_PARENT, k]]
+            square = _square(new - v[j])
             if not square <= worst:  # also when it is NaN
                 worst = square
             v[j] = new
         if not worst < 1e4:
             return -1
         if worst < TOLERANCE * TOLERANCE:
+            if kept < v.shape[0]:
+                _expand(tree, net, load, v, current)
             return step
     return -1
+
+
+@njit(cache=True, inline="always")
+def _injected(load, v):  # type: ignore[no-untyped-def]
+    """The current conj(s / v) that a constant power injects."""
+    return load * v * (1.0 / _square(v)) if load != 0 else 0.0j
+
+
+@njit(cache=True)
+def _expand(tree, net, load, v, current):  # type: ignore[no-untyped-def]
+    """Every voltage from those of the skeleton: one sweep over the whole tree."""
+    n = v.shape[0]
+    for j in range(1, n):
+        current[j] = _injected(load[j], v[j])
+    for j in range(n - 1, 0, -1):
+        if tree[0, j] > 0:
+            current[tree[0, j]] += net[0, j] * current[j]
+    for j in range(1, n):
+        v[j] = net[1, j] * current[j] + net[0, j] * v[tree[0, j]]
 
 
 @njit(cache=True, inline="always")
@@ -67,11 +94,6 @@ def _flows(net, v, j, parent):  # type: ignore[no-untyped-def]
     near, far = tap_near * v[parent], tap_far * v[j]
     series = net[2, j] * (near - far)
     return tap_near * (series + net[3, j] * near), tap_far * (net[3, j] * far - series)
-
-
-@njit(cache=True, inline="always")
-def _square(z):  # type: ignore[no-untyped-def]
-    return z.real * z.real + z.imag * z.imag
 
 
 @njit(cache=True, inline="always")
@@ -118,7 +140,7 @@ def _chord(tree, net, inner, outer, bounds):  # type: ignore[no-untyped-def]
     """Share of the way from a state inside to one outside at which the first bound is met, and that bound's code.
 
     All values are taken as straight lines x + t d between the two AC states: |x + t d|^2 = U^2 is the quadratic ratio
-    test. Of bounds met at once, the first in order is named.
+    test. Of bounds met at once, such as those of two lines in series, the first from the source is named.
     """
     n = inner.shape[0]
     first, code = np.inf, NONE
@@ -135,7 +157,7 @@ def _chord(tree, net, inner, outer, bounds):  # type: ignore[no-untyped-def]
                 share = _leave(from_near, to_near - from_near, bound)
             else:
                 share = _leave(from_far, to_far - from_far, bound)
-            if share < first:
+            if share < first - TIE:
                 first, code = share, kind * n + j
     return min(first, 1.0), code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -322,3 +323,30 @@ def test_a_slot_never_opened_is_unknown_to_verification() -> None:
         gate.verify([4])
     assert gate.verify([]) == []
     assert solve(one_line(), *gate.injections([])).u_pu.shape == (0, 2)
+
+
+SHIPPED = sorted(Path(__file__).parents[2].joinpath("scenarios", "data").glob("*.feeder.json"))
+
+
+def test_feeders_are_shipped() -> None:
+    assert len(SHIPPED) >= 2
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_congested_slots_on_a_shipped_feeder_hold_under_power_grid_model(path: Path) -> None:
+    rng = np.random.default_rng(8)
+    feeder = Feeder.from_json(path.read_text(encoding="utf-8"))
+    gate = FeederGate(feeder, settings())
+    count = len(feeder.connection_ids)
+    limited = 0
+    for slot in range(24):
+        baseline = np.rint(rng.normal(0, 30_000 / count, count)).astype(np.int64)
+        schedule = gate.open(slot, baseline, baseline // 4).schedule
+        for _ in range(60):
+            inject, withdraw = (int(c) for c in rng.integers(0, count, 2))
+            verdict = gate.check(slot, inject, withdraw, int(rng.integers(1, 25_000)), 1)
+            schedule[inject] += verdict.admitted
+            schedule[withdraw] -= verdict.admitted
+            limited += verdict.constraint != ""
+    assert gate.verify(range(24)) == []
+    assert limited > 100, "the slots were meant to be congested"
