@@ -167,7 +167,8 @@ def depth(data: Data) -> str:
         ("ask levels", 0),
     ]
     caption = (
-        "<strong>The book when its gate closed.</strong> Where bids stand above asks, the wires kept them apart: "
+        "<strong>The book just before its gate closed</strong>, the utility's own offers as lines. Where bids stand above asks, "
+        "the wires kept them apart: "
         "the match did not fit."
     )
     note = "What was still wanted and still offered in one delivery slot when trading ended."
@@ -217,16 +218,21 @@ def bills(data: Data) -> str:
     if not found:
         return ""
     unit = data["currency"]
-    saved = [(row["group"], row["count"], row["before"], row["after"], row["saved"]) for row in found["saved"]]
+    saved = [
+        (row["group"], row["count"], row["before"], row["after"], row["saved"], row["benefit"])
+        for row in found["saved"]
+    ]
     columns = [
         ("group", None),
         ("participants", 0),
         (f"before, {unit}", 2),
         (f"after, {unit}", 2),
         (f"saved, {unit}", 2),
+        (f"gain, {unit}", 2),
     ]
     people = [
-        (row["name"], row["group"], row["before"], row["after"], row["before"] - row["after"]) for row in found["rows"]
+        (row["name"], row["group"], row["before"], row["after"], row["before"] - row["after"], row["benefit"])
+        for row in found["rows"]
     ]
     person = [("participant", None), ("group", None), *columns[2:]]
     height = "" if len(saved) > 4 else "short"
@@ -240,15 +246,20 @@ def bills(data: Data) -> str:
         )
         + figure(
             "savings",
-            "Savings by group",
-            "<strong>Saved by group</strong> against the same day without local trading.",
+            "Gain by group",
+            "<strong>Gain by group</strong>: what was saved, plus the worth of flexible energy bought, less the cost of "
+            "flexible energy sold.",
             size=height,
         )
         + "</div><h3>By group</h3>"
         + table(f"Bills by group, {unit}", columns, saved)
         + folded("Table: every participant", table(f"Bills by participant, {unit}", person, people))
     )
-    note = "Before: the same day with every kilowatt-hour bought from and sold to the utility. After: with the market."
+    note = (
+        "Before: the same day with every kilowatt-hour bought from and sold to the utility. After: with the market. "
+        "A bill alone misleads where the market moves more energy than there was before, such as a car that charges "
+        "because it is cheap: the gain counts what that energy was worth."
+    )
     return section("bills", "Bills before and after", note, body)
 
 
@@ -283,8 +294,8 @@ def compare(data: Data) -> str:
         (
             run["name"],
             run["slots"],
-            run["buses"],
-            run["branches"],
+            run["violations"],
+            run["elements"],
             _least(run["u_min"]),
             _most(run["u_max"]),
             _most(run["loading"]),
@@ -294,8 +305,8 @@ def compare(data: Data) -> str:
     columns = [
         ("schedule", None),
         ("slots with a violation", 0),
-        ("voltage violations", 0),
-        ("overloads", 0),
+        ("violations", 0),
+        ("buses and branches", 0),
         ("lowest, pu", 4),
         ("highest, pu", 4),
         ("fullest branch, %", 1),
@@ -331,7 +342,7 @@ def strategies(data: Data) -> str:
             row["sold"],
             row["buy_price"],
             row["sell_price"],
-            row["saved"],
+            row["benefit"],
         )
         for row in found
     ]
@@ -342,9 +353,9 @@ def strategies(data: Data) -> str:
         ("sold, kWh", 1),
         (f"paid, {unit}", 2),
         (f"received, {unit}", 2),
-        (f"saved, {data['currency']}", 2),
+        (f"gain, {data['currency']}", 2),
     ]
-    note = "Energy and mean prices of what each strategy traded with neighbours, and what its users saved in all."
+    note = "Energy and mean prices of what each strategy traded with neighbours, and what its users gained in all."
     return section("strategies", "How the strategies did", note, table("Outcomes by strategy", columns, rows))
 
 

@@ -17,6 +17,7 @@ from api import report as html_report
 from api.console import err, note, say
 from api.errors import CommandError, Exit
 from api.summary import show
+from grid.feeder import Feeder
 from grid.gate import GridViolation
 from market.store import Ledger
 
@@ -40,7 +41,7 @@ def simulate(scenario: Scenario, folder: Path, *, report: bool) -> None:
     started = time.perf_counter()
     with Ledger.create(folder / LEDGER) as ledger:
         try:
-            results = _run(scenario, ledger)
+            results, feeder = _run(scenario, ledger)
         except KeyboardInterrupt as stop:
             raise CommandError(Exit.INTERRUPTED, *_interrupted(ledger, folder)) from stop
         except GridViolation as violation:
@@ -50,14 +51,16 @@ def simulate(scenario: Scenario, folder: Path, *, report: bool) -> None:
                 f"report it with the scenario; the ledger up to the slot before is {folder / LEDGER}",
             ) from violation
     results.write(folder)
-    show(results)
+    (folder / "scenario.yaml").write_text(scenario.to_yaml(), encoding="utf-8")
+    (folder / "feeder.json").write_text(feeder.to_json(), encoding="utf-8")
+    show(results, scenario.market_settings())
     if report and scenario.output.report:
         say(f"Report:  {html_report.write(folder)}", "bold")
     say(f"Ledger:  {folder / LEDGER}   (check it: wattbook audit {folder / LEDGER})")
     note(f"{time.perf_counter() - started:.1f} s in all")
 
 
-def _run(scenario: Scenario, ledger: Ledger) -> Results:
+def _run(scenario: Scenario, ledger: Ledger) -> tuple[Results, Feeder]:
     if _first_run():
         note("First run on this machine: the matching kernel is compiled, which takes some seconds more.")
     with err().status("preparing …") if err().is_terminal else _nothing():
@@ -69,7 +72,7 @@ def _run(scenario: Scenario, ledger: Ledger) -> Results:
             watch(model.steps, model.slots, model.counts)
     model.record.seconds = time.perf_counter() - started
     with err().status("comparing and writing …") if err().is_terminal else _nothing():
-        return model.results()
+        return model.results(), model.population.feeder
 
 
 def _first_run() -> bool:

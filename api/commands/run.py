@@ -55,9 +55,9 @@ def run(
     Without --out the folder is runs/NAME-seedN, or the first free of runs/NAME-seedN-2, -3 and so on. A folder given
     by --out that holds a ledger already is refused, unless --force allows its results to be replaced.
     """
-    from api.simulate import simulate
-
     chosen = _changed(_load(scenario), seed, gate, slots, days)
+    from api.simulate import simulate  # after the cheap checks: it brings the engine
+
     folder = choose_folder(chosen.name, chosen.seed, out, force)
     simulate(chosen, folder, report=report)
 

@@ -44,9 +44,9 @@ def scenarios(
 @app.command(epilog="Example: wattbook scenarios show village > mine.yaml")
 def show(name: Annotated[str, typer.Argument(help="A shipped scenario.", show_default=False)]) -> None:
     """Print a shipped scenario as it is written, to read or to start your own from."""
-    from scenarios import text
+    from scenarios import path
 
-    typer.echo(text(name), nl=False)
+    typer.echo(path(name).read_text(encoding="utf-8"), nl=False)
 
 
 def _list() -> None:

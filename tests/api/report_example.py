@@ -66,12 +66,12 @@ def example() -> dict[str, Any]:
         "bills": {
             "groups": ["homes", "farms"],
             "rows": [
-                {"name": "home-001", "group": "homes", "before": 2.0, "after": 1.5},
-                {"name": "farm-001", "group": "farms", "before": -1.0, "after": -1.5},
+                {"name": "home-001", "group": "homes", "before": 2.0, "after": 1.5, "benefit": 0.6},
+                {"name": "farm-001", "group": "farms", "before": -1.0, "after": -1.5, "benefit": 0.4},
             ],
             "saved": [
-                {"group": "homes", "count": 1, "before": 2.0, "after": 1.5, "saved": 0.5},
-                {"group": "farms", "count": 1, "before": -1.0, "after": -1.5, "saved": 0.5},
+                {"group": "homes", "count": 1, "before": 2.0, "after": 1.5, "saved": 0.5, "benefit": 0.5},
+                {"group": "farms", "count": 1, "before": -1.0, "after": -1.5, "saved": 0.5, "benefit": 0.5},
             ],
         },
         "refused": {
@@ -82,7 +82,7 @@ def example() -> dict[str, Any]:
         "compare_note": "The same day with the gate and without.",
         "compare": [
             {
-                "name": name, "slots": bad, "buses": 0, "branches": bad, "loading": [12.0, 50.0, high, 0.0],
+                "name": name, "slots": bad, "violations": bad, "elements": bad, "loading": [12.0, 50.0, high, 0.0],
                 "u_min": [1.0, 0.99, 1.0, 1.0], "u_max": [1.002, 1.0, 1.02, 1.0],
             }
             for name, bad, high in (("gate on", 0, 99.0), ("gate off", 1, 120.0))
@@ -90,7 +90,7 @@ def example() -> dict[str, Any]:
         "strategies": [
             {
                 "strategy": "zip", "participants": 2, "bought": 1.2, "sold": 1.2, "buy_price": 20.0, "sell_price": 20.0,
-                "saved": 1.0,
+                "benefit": 1.0,
             }
         ],
         "provenance": [["Scenario", "street"], ["Seed", "1"]],

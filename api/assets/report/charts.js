@@ -47,10 +47,15 @@ function drawDepth() {
       type: "scatter", mode: "lines", name, x, y, line: { color, width: 2.2 },
       hovertemplate: `%{y:.2f} ${unit}, %{x:.2f} kWh in all<extra>${name}</extra>`,
     });
+    const width = Math.max(...bidX, ...askX, 1);
+    const utility = (name, value, dash) => ({
+      type: "scatter", mode: "lines", name, x: [0, width], y: [value, value], hoverinfo: "skip", line: { color: theme().soft, width: 1.5, dash },
+    });
     const empty = book.bids.length + book.asks.length === 0;
     return [[
       line("bids: what buyers would pay", bidX, bidY, isDark() ? "#56B4E9" : "#0072B2"),
       line("asks: what sellers want", askX, askY, isDark() ? "#FF9A5A" : "#C25400"),
+      utility("the utility sells", report.price.retail, "dash"), utility("the utility buys", report.price.feed_in, "dot"),
     ], layout({
       hovermode: "closest", xaxis: axis("energy up to this price, kWh", { rangemode: "tozero" }),
       yaxis: axis("price, " + unit, { rangemode: "tozero" }),
@@ -97,10 +102,10 @@ function drawBills() {
     return [traces, layout({ hovermode: "closest", xaxis: axis(`bill without local trading, ${unit}`), yaxis: axis(`bill with it, ${unit}`) })];
   });
   chart("savings", () => [[{
-    type: "bar", orientation: "h", y: bills.saved.map((row) => row.group), x: bills.saved.map((row) => row.saved),
-    marker: { color: bills.saved.map((row) => (row.saved >= 0 ? "#009E73" : "#D55E00")) },
-    text: bills.saved.map((row) => fixed(row.saved, 2)), textposition: "auto", hovertemplate: `%{y}: %{x:.2f} ${unit}<extra></extra>`,
-  }], layout({ hovermode: "closest", showlegend: false, xaxis: axis(`saved in all, ${unit}`), yaxis: axis("", { autorange: "reversed" }) })]);
+    type: "bar", orientation: "h", y: bills.saved.map((row) => row.group), x: bills.saved.map((row) => row.benefit),
+    marker: { color: bills.saved.map((row) => (row.benefit >= 0 ? "#009E73" : "#D55E00")) },
+    text: bills.saved.map((row) => fixed(row.benefit, 2)), textposition: "auto", hovertemplate: `%{y}: %{x:.2f} ${unit}<extra></extra>`,
+  }], layout({ hovermode: "closest", showlegend: false, xaxis: axis(`gain in all, ${unit}`), yaxis: axis("", { autorange: "reversed" }) })]);
 }
 
 function drawRefused() {

@@ -1,0 +1,50 @@
+"""The report of a run: from the files in its folder to one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents.results import Results
+from api.digest import seal
+from api.errors import CommandError, Exit
+from api.report_data import Run, report_data
+from api.report_page import page
+from api.version import version
+from grid.feeder import Feeder
+
+LEDGER = "ledger.db"
+REPORT = "report.html"
+
+
+def write(directory: Path) -> Path:
+    """Write report.html into the folder of a finished run and return its path.
+
+    Raises CommandError if the folder holds no finished run, OSError, LedgerError or FeederError if a file of it is bad.
+    """
+    path = directory / REPORT
+    text = page(report_data(read(directory)))
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(directory: Path) -> Run:
+    """The run in a folder: tables and summary, and rules and feeder from its ledger. Raises as `write` does."""
+    if not directory.is_dir():
+        raise CommandError(
+            Exit.INPUT, f"{directory}: no such folder; give the folder of a run, such as runs/village-seed1"
+        )
+    if not (directory / LEDGER).exists():
+        raise CommandError(
+            Exit.INPUT, f"{directory}: holds no {LEDGER}; give the folder of a run, such as runs/village-seed1"
+        )
+    if not (directory / "summary.json").exists():
+        raise CommandError(Exit.INPUT, f"{directory}: the run in it was not finished; run the scenario again")
+    try:
+        results = Results.read(directory)
+    except ValueError as error:
+        raise CommandError(Exit.INPUT, str(error)) from error
+    sealed = seal(directory / LEDGER)
+    if sealed.market is None or sealed.feeder is None:
+        raise CommandError(Exit.INPUT, f"{directory / LEDGER}: holds no market; run the scenario again")
+    feeder = Feeder.from_json(sealed.feeder)
+    return Run(results, sealed.market, feeder, sealed, str(directory / LEDGER), version())

@@ -1,0 +1,55 @@
+"""The feeder of the report's map: places, names, and the state of every bus and branch over the day."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.results import Results
+from api.report_layout import places
+from grid.feeder import Feeder
+from market.orders import MarketSettings
+
+LEAST_REACH = 0.02
+"""Deviation from nominal voltage [pu] at which the colours end, at least."""
+
+
+def feeder_map(results: Results, feeder: Feeder, settings: MarketSettings, starts: NDArray[np.int64]) -> dict[str, Any]:
+    """Data of the map. `starts` are the slots (S,) it can show; voltage in 0.1 mpu and loading in ‰, both (S, …)."""
+    u, loading = results.grid["u_pu"], results.grid["loading"]
+    at = places(feeder)
+    busiest = loading.max(axis=1, initial=0.0)[starts]
+    return {
+        "name": feeder.name or "The feeder",
+        "placed": at.said,
+        "start": int(np.argmax(busiest)),
+        "band": [settings.voltage_min_ppm / 1e6, settings.voltage_max_ppm / 1e6],
+        "reach": max(LEAST_REACH, float(np.ceil(np.abs(u - 1).max() * 100) / 100)),
+        "source": int(feeder.source_bus),
+        "buses": list(feeder.bus_ids),
+        "x": np.round(at.x, 4).tolist(),
+        "y": np.round(at.y, 4).tolist(),
+        "rated": feeder.u_rated_v.tolist(),
+        "who": _who(results, feeder),
+        "branches": {
+            "id": [*feeder.line_ids, *feeder.transformer_ids],
+            "kind": ["line"] * len(feeder.line_ids) + ["transformer"] * len(feeder.transformer_ids),
+            "rating": [f"{i:g} A" for i in feeder.i_max_a] + [f"{s / 1000:g} kVA" for s in feeder.s_va],
+            "from": [*feeder.line_from.tolist(), *feeder.transformer_from.tolist()],
+            "to": [*feeder.line_to.tolist(), *feeder.transformer_to.tolist()],
+        },
+        "u": np.rint(u[starts] * 1e4).astype(int).tolist(),
+        "loading": np.rint(loading[starts] * 1e3).astype(int).tolist(),
+    }
+
+
+def _who(results: Results, feeder: Feeder) -> list[str]:
+    """Names of the participants at each bus."""
+    buses = dict(zip(feeder.connection_ids, feeder.connection_bus.tolist(), strict=True))
+    names: list[list[str]] = [[] for _ in feeder.bus_ids]
+    people = results.participants
+    for name, connection in zip(people["participant"], people["connection"], strict=True):
+        names[buses[connection]].append(str(name))
+    return [", ".join(found) for found in names]
