@@ -74,7 +74,10 @@ def simbench_net(code: str) -> Any:
 
 
 def from_pandapower_json(path: Path, connections: Sequence[str] = CONNECTIONS) -> Feeder:
-    """The feeder of a net that was written by `pandapower.to_json`. Raises FeederError."""
+    """The feeder of a net that was written by `pandapower.to_json`. Raises FeederError.
+
+    Read only files that you trust: pandapower creates the objects that the file names.
+    """
     try:
         import pandapower
     except ImportError as error:

@@ -68,31 +68,25 @@ def test_a_net_keeps_its_voltages(name: str) -> None:
     assert difference(NETS[name]()) < 1e-8
 
 
-@pytest.mark.parametrize("code", ["1-LV-rural1--0-sw", "1-LV-rural2--0-sw", "1-LV-urban6--0-sw", "1-MV-rural--0-sw"])
+@pytest.mark.parametrize("code", ["1-LV-rural2--0-sw", "1-LV-urban6--0-sw", "1-MV-rural--0-sw"])
 def test_a_simbench_net_keeps_its_voltages(code: str) -> None:
     pytest.importorskip("simbench", reason="simbench is not installed (extra `import`)")
     net = simbench_net(code)
-    if code.startswith("1-MV"):
-        net.trafo.loc[net.trafo.index[1], "in_service"] = False  # two in parallel are a loop
-        assert difference(net) < 1e-8
-    else:
-        assert difference(net, from_simbench(code, POWERS)) < 1e-8
+    net.trafo.loc[net.trafo.index[1:], "in_service"] = False  # two in parallel are a loop
+    net.trafo.tap_pos += 1  # pandapower would ignore it without a tap_changer_type
+    feeder = from_pandapower(net, code, POWERS)
+    assert feeder.tap_pos.tolist() == net.trafo.tap_pos.tolist()[:1]
+    assert difference(net, feeder) < 1e-8
 
 
-@pytest.mark.parametrize("model", ["t", "pi"])
-@pytest.mark.parametrize("side", ["hv", "lv"])
-@pytest.mark.parametrize("position", [-2, 1.5, 2])
-@pytest.mark.parametrize(("step", "degree"), [(2.5, 0.0), (-1.5, 0.0), (2.5, 90.0)])
-def test_every_transformer_convention_survives(
-    model: str, side: str, position: float, step: float, degree: float
-) -> None:
-    net = networks.create_kerber_dorfnetz()
-    values = {"tap_side": side, "tap_pos": position, "tap_neutral": 1, "tap_min": -2, "tap_max": 2, "parallel": 2}
-    values |= {"tap_step_percent": step, "tap_step_degree": degree, "tap_changer_type": "Ratio", "df": 0.8}
-    values |= {"pfe_kw": 9.0, "i0_percent": 4.0, "shift_degree": 330.0, "vn_lv_kv": 0.41}
-    for column, value in values.items():
-        net.trafo[column] = value
-    assert difference(net, trafo_model=model) < 1e-8
+def test_a_simbench_code_gives_its_loads_with_their_profiles() -> None:
+    pytest.importorskip("simbench", reason="simbench is not installed (extra `import`)")
+    feeder = from_simbench("1-LV-rural1--0-sw")
+    assert feeder.name == "1-LV-rural1--0-sw"
+    assert feeder.connection_ids[:2] == ["slack", "LV1.101 Load 1"]
+    assert {profile[:2] for profile in feeder.connection_profile[1:]} == {"H0", "L1", "L2"}
+    assert abs(np.nanmean(feeder.x)) < 1
+    assert np.ptp(feeder.y) > 100
 
 
 def small() -> Any:
@@ -107,6 +101,25 @@ def small() -> Any:
     pandapower.create_load(net, 3, 0.02, 0.005, name="house")
     pandapower.create_sgen(net, 2, 0.01)
     return net
+
+
+TAPS = [("Ratio", 2.5, 0.0), ("Ratio", -1.5, 0.0), ("Symmetrical", 2.5, 90.0), ("Ideal", 0.0, 5.0), (None, 2.5, 0.0)]
+
+
+@pytest.mark.parametrize("model", ["t", "pi"])
+@pytest.mark.parametrize("side", ["hv", "lv"])
+@pytest.mark.parametrize("position", [-2, 1.5, 2])
+@pytest.mark.parametrize(("kind", "step", "degree"), TAPS)
+def test_every_transformer_convention_survives(
+    model: str, side: str, position: float, kind: str | None, step: float, degree: float
+) -> None:
+    net = small()
+    values = {"tap_side": side, "tap_pos": position, "tap_neutral": 1, "tap_min": -2, "tap_max": 2, "parallel": 2}
+    values |= {"tap_step_percent": step, "tap_step_degree": degree, "tap_changer_type": kind, "df": 0.8}
+    values |= {"pfe_kw": 9.0, "i0_percent": 4.0, "shift_degree": 330.0, "vn_lv_kv": 0.41}
+    for column, value in values.items():
+        net.trafo[column] = value
+    assert difference(net, trafo_model=model) < 1e-8
 
 
 def errors(net: Any) -> Sequence[str]:
@@ -150,6 +163,20 @@ def test_an_open_line_end_keeps_charging_and_what_lies_behind_it_is_left_out() -
     net.switch.bus = [3, 1]
     feeder = from_pandapower(net, connections=("sgen",))
     assert feeder.bus_ids == ["bus 0", "bus 1", "bus 2", "line 1 (open end)"]
+    assert difference(net) < 1e-8
+
+
+def test_a_transformer_open_at_one_end_keeps_its_no_load_losses() -> None:
+    net = small()
+    pandapower.create_bus(net, 20.0)
+    pandapower.create_line(net, 0, 4, 3.0, "NA2XS2Y 1x95 RM/25 12/20 kV")
+    pandapower.create_bus(net, 0.4)
+    pandapower.create_transformer(net, 4, 5, "0.4 MVA 20/0.4 kV")
+    net.trafo.loc[1, ["pfe_kw", "i0_percent"]] = 50.0, 20.0
+    pandapower.create_switch(net, 5, 1, "t", closed=False)
+    feeder = from_pandapower(net)
+    assert feeder.bus_ids[-1] == "transformer 1 (open end)"
+    assert "bus 5" not in feeder.bus_ids
     assert difference(net) < 1e-8
 
 
