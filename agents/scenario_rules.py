@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
@@ -18,7 +19,6 @@ from agents.scenario_connections import allocate
 from agents.scenario_text import hint, show
 from agents.scenario_units import write_price
 from agents.shapes import Shapes
-from grid.feeder import Feeder
 from market.slots import NS, format_time
 
 if TYPE_CHECKING:
@@ -38,6 +38,26 @@ NEEDS = {
     "hydro": ("hydro",),
     "storage": ("battery",),
 }
+_COMPARED = {
+    "greater_than": ("gt", ">"),
+    "greater_than_equal": ("ge", ">="),
+    "less_than": ("lt", "<"),
+    "less_than_equal": ("le", "<="),
+}
+_PLAIN = {
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text; put it in quotes",
+    "string_too_short": "must not be empty",
+    "too_short": "must have at least one entry",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping of names to values",
+    "model_type": "must be a mapping of fields to values",
+    "model_attributes_type": "must be a mapping of fields to values",
+}
 DEVICES = ("load", "pv", "wind", "biomass", "hydro", "heat_pump", "ev", "battery")
 
 
@@ -56,8 +76,7 @@ def sections(model: type[BaseModel], data: object, errors: list[str]) -> dict[st
             parts[name] = None if field.is_required() else field.get_default(call_default_factory=True)
         elif name == "participants" and isinstance(data[name], list) and data[name]:
             (group, _) = get_args(field.annotation)
-            items = [_validated(group, None, item, f"{name}[{i}]", errors) for i, item in enumerate(data[name])]
-            parts[name] = tuple(items)
+            parts[name] = tuple(_group(group, item, f"{name}[{i}]", errors) for i, item in enumerate(data[name]))
         else:
             parts[name] = _validated(field.annotation, field, data[name], name, errors)
     return parts
@@ -68,47 +87,53 @@ def _validated(annotation: Any, field: FieldInfo | None, value: object, path: st
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        errors.extend(_say(item, annotation, path) for item in error.errors(include_url=False))
+        errors.extend(_say(item, annotation, path, value) for item in error.errors(include_url=False))
         return None
 
 
-def _say(item: Any, annotation: Any, path: str) -> str:
-    """One fault as `path: what must be, got value`."""
+def _group(model: type[BaseModel], value: object, path: str, errors: list[str]) -> Any:
+    """A group, without its faulty fields if it can be read without them, so that the others are checked too."""
+    before = len(errors)
+    group = _validated(model, None, value, path, errors)
+    if group is not None or not isinstance(value, dict):
+        return group
+    paths = (error.removeprefix(f"{path}.").split(":")[0] for error in errors[before:])
+    faulty = {re.split(r"[.\[]", fault)[0] for fault in paths}
+    try:
+        return model.model_validate({key: item for key, item in value.items() if key not in faulty})
+    except ValidationError:
+        return None
+
+
+def _say(item: Any, annotation: Any, path: str, value: object) -> str:
+    """One fault of `value` as `path: what must be, got what`."""
     where = path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
-    kind, got, limits = item["type"], show(item["input"]), item.get("ctx", {})
-    if kind == "extra_forbidden":
+    kind, got, limits = item["type"], show(_raw(value, item)), item.get("ctx", {})
+    if kind in ("extra_forbidden", "missing"):
         model = _model_at(annotation, item["loc"][:-1])
-        return f"{where}: unknown field; {hint(item['loc'][-1], model.model_fields if model else ())}"
-    if kind == "missing":
-        model = _model_at(annotation, item["loc"][:-1])
-        field = model.model_fields.get(str(item["loc"][-1])) if model else None
-        return f"{where}: is missing; it is: {field.description if field else 'needed'}"
-    if kind == "literal_error":
-        return f"{where}: must be {limits['expected']}, got {got}"
-    if kind == "value_error":
-        return f"{where}: {limits['error']}, got {got}"
-    signs = {"greater_than": ("gt", ">"), "greater_than_equal": ("ge", ">="), "less_than": ("lt", "<")}
-    signs |= {"less_than_equal": ("le", "<=")}
-    if kind in signs:
-        key, sign = signs[kind]
-        return f"{where}: must be {sign} {limits[key]}, got {got}"
-    if kind == "string_pattern_mismatch":
-        return f"{where}: must match {limits['pattern']}, got {got}"
-    plain = {
-        "int_type": "must be a whole number",
-        "int_from_float": "must be a whole number",
-        "float_type": "must be a number",
-        "finite_number": "must be a finite number",
-        "bool_type": "must be true or false",
-        "string_type": "must be text; put it in quotes",
-        "string_too_short": "must not be empty",
-        "too_short": "must have at least one entry",
-        "tuple_type": "must be a list",
-        "dict_type": "must be a mapping of names to values",
-        "model_type": "must be a mapping of fields to values",
-        "model_attributes_type": "must be a mapping of fields to values",
-    }
-    return f"{where}: {plain.get(kind, item['msg'])}, got {got}"
+        known = model.model_fields if model else {}
+        name = str(item["loc"][-1])
+        if kind == "extra_forbidden":
+            return f"{where}: unknown field; {hint(name, known)}"
+        return f"{where}: is missing; it is: {known[name].description if name in known else 'needed'}"
+    if kind in _COMPARED:
+        key, sign = _COMPARED[kind]
+        return f"{where}: must be {sign} {limits[key]:g}, got {got}"
+    named = {"literal_error": "expected", "value_error": "error", "string_pattern_mismatch": "pattern"}
+    if kind in named:
+        must = {"literal_error": "must be ", "string_pattern_mismatch": "must match "}.get(kind, "")
+        return f"{where}: {must}{limits[named[kind]]}, got {got}"
+    return f"{where}: {_PLAIN.get(kind, item['msg'])}, got {got}"
+
+
+def _raw(value: Any, item: Any) -> object:
+    """What the user wrote where the fault is, before it was converted."""
+    for part in item["loc"]:
+        try:
+            value = value[part]
+        except (TypeError, KeyError, IndexError):
+            return item["input"]
+    return value
 
 
 def _model_at(annotation: Any, loc: Sequence[int | str]) -> type[BaseModel] | None:
@@ -131,6 +156,20 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def check(parts: Mapping[str, Any], base: Path, errors: list[str]) -> None:
     """What must hold between fields; `parts` as from `sections`. Relative paths start at `base`."""
+    known = {error.split(":")[0] for error in errors}
+    found: list[str] = []
+    _check(parts, base, found, known)
+    errors.extend(error for error in found if not _follows(error.split(":")[0], known))
+
+
+def _follows(path: str, faulty: Iterable[str]) -> bool:
+    """Whether a fault at `path` may only say that what is faulty already was left out."""
+    return any(
+        f"{one}.".startswith((f"{two}.", f"{two}[")) for bad in faulty for one, two in ((path, bad), (bad, path))
+    )
+
+
+def _check(parts: Mapping[str, Any], base: Path, errors: list[str], faulty: Collection[str]) -> None:
     market, tariffs, time, grid = (parts[name] for name in ("market", "tariffs", "time", "grid"))
     if market is not None:
         errors.extend(_market(market))
@@ -153,7 +192,11 @@ def check(parts: Mapping[str, Any], base: Path, errors: list[str]) -> None:
     if shapes is not None:
         errors.extend(_profiles(groups, shapes, _span(time, market)))
     if feeder is not None and parts["seed"] is not None:
-        errors.extend(_connections(groups, feeder, parts["seed"]))
+        unplaced = [
+            any(_follows(f"participants[{i}].{x}", faulty) for x in ("count", "connect")) for i in range(len(groups))
+        ]
+        placed = [None if skip else group for group, skip in zip(groups, unplaced, strict=True)]
+        errors.extend(allocate(placed, feeder, np.random.SeedSequence(parts["seed"]))[1])
 
 
 def _market(market: Market) -> Iterator[str]:
@@ -291,8 +334,4 @@ def _profiles(groups: Sequence[Group | None], shapes: Shapes, span: tuple[int, i
             if field == "load" and device.annual_kwh is None and sizeless:
                 yield f"{path}.annual_kwh: is missing; only a profile of your own in kW has a size of its own"
     faults = {shapes.gap(name, *span) for name in used} if span else set()
-    yield from (f"time: a profile in use {fault}; choose a time within" for fault in sorted(filter(None, faults)))
-
-
-def _connections(groups: Sequence[Group | None], feeder: Feeder, seed: int) -> list[str]:
-    return allocate(groups, feeder, np.random.SeedSequence(seed))[1]
+    yield from (f"time.start: a profile in use {fault}; choose a time within" for fault in sorted(filter(None, faults)))
