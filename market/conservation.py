@@ -15,15 +15,17 @@ from market.events import (
     Amended,
     Cancelled,
     Entry,
-    Event,
     Expired,
     GateClosed,
     Rejected,
     Settled,
     Traded,
 )
-from market.ledger import ENERGY, Posting, fold, market_settings
-from market.orders import MarketSettings, RecordMeter, Register, Submit
+from market.ledger import ENERGY, Posting, fold
+from market.orders import CreateMarket, MarketSettings, RecordMeter, Register, Submit
+
+_FACTS = (CreateMarket, Register, RecordMeter)
+_LEAVING = (Cancelled, Expired)
 
 
 @dataclass(slots=True)
@@ -69,22 +71,24 @@ class Conservation:
 
     def observe(self, entry: Entry, posted: Sequence[Posting]) -> Iterator[str]:
         """Follow one entry and the postings stored with it; yields what is wrong, in words."""
-        self._settings = self._settings or market_settings(entry)
-        refused = any(isinstance(event, Rejected) for event in entry.events)
-        if isinstance(entry.command, Register) and not refused:
-            self._participants.add(entry.command.participant)
-        elif isinstance(entry.command, RecordMeter) and not refused:
-            self._readings.setdefault(entry.command.slot, {}).update(entry.command.readings)
-        for event in entry.events:
+        command, events = entry.command, entry.events
+        if isinstance(command, _FACTS) and not any(isinstance(event, Rejected) for event in events):
+            self._note(command)
+        for event in events:
             if isinstance(event, Accepted):
-                if isinstance(entry.command, Submit):
-                    yield from self._accept(event, entry.seq, entry.command)
+                if isinstance(command, Submit):
+                    yield from self._accept(event, entry.seq, command)
             elif isinstance(event, Traded):
                 yield from self._trade(event)
+            elif isinstance(event, _LEAVING):
+                yield from self._leave(event)
+            elif isinstance(event, Amended):
+                yield from self._amend(event)
+            elif isinstance(event, GateClosed):
+                for number in sorted(self._resting.pop(event.slot, ())):
+                    yield f"the gate of slot {event.slot} closed, but order {number} still rests"
             elif isinstance(event, Settled):
                 yield from self._settle(event, posted)
-            elif isinstance(event, Cancelled | Expired | Amended | GateClosed):
-                yield from self._leave(event)
 
     def close(self) -> Iterator[str]:
         """What does not add up over the whole journal."""
@@ -92,6 +96,14 @@ class Conservation:
         out = totals.filled + totals.cancelled + totals.expired + self.resting
         if totals.submitted != out:
             yield f"orders of {totals.submitted} Wh came in, but {out} Wh are filled, resting, cancelled or expired"
+
+    def _note(self, command: CreateMarket | Register | RecordMeter) -> None:
+        if isinstance(command, CreateMarket):
+            self._settings = command.settings
+        elif isinstance(command, Register):
+            self._participants.add(command.participant)
+        else:
+            self._readings.setdefault(command.slot, {}).update(command.readings)
 
     def _accept(self, event: Accepted, seq: int, command: Submit) -> Iterator[str]:
         if event.order != seq:
@@ -139,22 +151,22 @@ class Conservation:
         if order.left <= 0:
             self._remove(number, order)
 
-    def _leave(self, event: Event) -> Iterator[str]:
-        if isinstance(event, GateClosed):
-            for number in sorted(self._resting.pop(event.slot, ())):
-                yield f"the gate of slot {event.slot} closed, but order {number} still rests"
-            return
-        assert isinstance(event, Cancelled | Expired | Amended)
+    def _amend(self, event: Amended) -> Iterator[str]:
         order = self._orders.get(event.order)
         if order is None:
-            yield f"order {event.order} is {type(event).__name__.lower()}, but is not in the book"
+            yield f"order {event.order} is amended, but is not in the book"
             return
-        if isinstance(event, Amended):
-            self.totals.submitted += event.quantity - order.filled - order.left
-            order.left = event.quantity - order.filled
-            order.price = event.price
-            if order.left <= 0:
-                yield f"order {event.order} is amended to {event.quantity} Wh, but {order.filled} Wh are filled"
+        left = event.quantity - order.filled
+        if left <= 0:
+            yield f"order {event.order} is amended to {event.quantity} Wh, but {order.filled} Wh are filled"
+        self.totals.submitted += left - order.left
+        order.left = left
+        order.price = event.price
+
+    def _leave(self, event: Cancelled | Expired) -> Iterator[str]:
+        order = self._orders.get(event.order)
+        if order is None:
+            yield f"{event.quantity} Wh of order {event.order} leave the book, but it is not in it"
             return
         if event.quantity != order.left:
             yield f"order {event.order} has {order.left} Wh left, but {event.quantity} Wh leave the book"

@@ -30,6 +30,7 @@ WIRES = "wires"
 """Account of the network operator, who receives the grid fees. No participant may bear its name."""
 ENERGY = "WH"
 LARGEST = 2**63 - 1
+_MOVING = (Traded, Settled)
 
 
 class LedgerError(Exception):
@@ -58,7 +59,7 @@ def postings(entry: Entry, settings: MarketSettings | None) -> list[Posting]:
     """
     moved: list[Posting] = []
     for event in entry.events:
-        if isinstance(event, Traded | Settled):
+        if isinstance(event, _MOVING):
             if settings is None:
                 raise LedgerError(f"entry {entry.seq}: trades or settles, but no market was created before it")
             if isinstance(event, Traded):
@@ -93,8 +94,7 @@ def fold(moved: Iterable[Posting], balances: dict[tuple[str, str], int] | None =
 
 def _move(moved: list[Posting], giver: str, receiver: str, asset: str, amount: int) -> None:
     if amount:
-        moved.append(Posting(giver, asset, -amount))
-        moved.append(Posting(receiver, asset, amount))
+        moved += (Posting(giver, asset, -amount), Posting(receiver, asset, amount))
 
 
 def _trade(moved: list[Posting], trade: Traded, settings: MarketSettings) -> None:
