@@ -21,14 +21,14 @@ from pydantic import (
 
 from agents import scenario_rules
 from agents.scenario_groups import TEXT, Group, Names, Section
+from agents.scenario_rules import UTILITY
 from agents.scenario_text import ScenarioError, read_yaml
 from agents.scenario_units import Duration, Energy, Flag, Price, Real, Start, Whole
 from market.orders import GateMode, MarketSettings
 from market.slots import NS
 
-__all__ = ["Scenario", "ScenarioError", "json_schema", "load_scenario", "reference"]
+__all__ = ["UTILITY", "Scenario", "ScenarioError", "json_schema", "load_scenario", "reference"]
 
-UTILITY = "utility"
 PPM = 1_000_000
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.profiles import SHIPPED, ProfileError, ProfileSet
+from agents.profiles import ProfileError, ProfileSet
 from agents.scenario_text import hint
 from agents.shapes import Shapes
 from grid.feeder import Feeder, FeederError
@@ -73,4 +74,12 @@ def _feeder(network: Network, base: Path) -> Feeder:
 
 
 def _profiles(names: Sequence[str], base: Path) -> Shapes:
-    return Shapes(ProfileSet.read(*(SHIPPED if name == SIMBENCH else base / name for name in names)))
+    own = iter(ProfileSet.read(*(base / name for name in names if name != SIMBENCH)).recordings)
+    sets = [_shipped().recordings if name == SIMBENCH else (next(own),) for name in names]
+    return Shapes(ProfileSet(*(recording for recordings in sets for recording in recordings)))
+
+
+@cache
+def _shipped() -> ProfileSet:
+    """Read once: a comparison builds the same population several times."""
+    return ProfileSet.shipped()

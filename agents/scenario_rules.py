@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from agents import scenario_files, strategies
 from agents.devices import registry
+from agents.devices.battery import MAX_CAPACITY_WH
 from agents.families import in_family
 from agents.scenario_connections import allocate
 from agents.scenario_text import hint, show
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from agents.scenario import Group, Market, Strategy, Tariffs, Time
 
 DAY = 86_400
+UTILITY = "utility"
+"""The participant who serves what was not traded."""
 NEEDS = {
     "household": ("load",),
     "commercial": ("load",),
@@ -256,6 +259,8 @@ def _groups(groups: Sequence[Group | None], market: Market | None, errors: list[
         if group is None:
             continue
         path = f"participants[{at}]"
+        if group.group == UTILITY:
+            errors.append(f"{path}.group: is the name of the utility; choose another")
         if group.group in seen:
             errors.append(
                 f"{path}.group: {group.group!r} is the name of participants[{seen[group.group]}] too; rename it"
@@ -287,6 +292,9 @@ def _devices(group: Group, path: str) -> Iterator[str]:
         if getattr(group, name) is None:
             yield f"{path}.{name}: is missing; the kind {group.kind} needs it"
     if group.battery is not None:
+        most = MAX_CAPACITY_WH // 1000
+        if group.battery.kwh.high > most:
+            yield f"{path}.battery.kwh: must be <= {most}, got {group.battery.kwh.high:g}; use several batteries"
         yield from _found(registry.rule, group.battery.rule, f"{path}.battery.rule")
         if not any(getattr(group, name) for name in DEVICES if name != "battery"):
             need = "a battery stores its owner's own energy; give the group a load or a generator too"

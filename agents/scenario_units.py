@@ -172,7 +172,7 @@ def _export_limit(value: object) -> ExportLimit:
     return ExportLimit(parse_share(value), None)
 
 
-def _write_limit(limit: ExportLimit) -> str | float:
+def _write_limit(limit: ExportLimit) -> object:
     return f"{_short(limit.kw)} kW" if limit.kw is not None else _short(limit.share)
 
 
