@@ -121,8 +121,8 @@ class Desk:
         self.connection: Ints = population.connection_index[member]
         self.left: Ints = self.offered.copy()
         """(W,) not traded yet [Wh]."""
-        self._live: Ints = np.full(len(slot), NO_PRICE)
-        self._resting, self._filled, self._order = np.zeros((3, len(slot)), dtype=np.int64)
+        self.live: Ints = np.full(len(slot), NO_PRICE)
+        self.resting, self.filled, self.order = np.zeros((3, len(slot)), dtype=np.int64)
         self._place, self._group = np.zeros((2, len(population)), dtype=np.int64)
         for number, group in enumerate(groups):
             self._place[group.members] = np.arange(len(group.members))
@@ -151,7 +151,7 @@ class Desk:
     def trade_in(self, slots: range) -> None:
         """Trade in these slots from now on, and in no other; slots before them have closed."""
         for slot in range(self._open.start, min(slots.start, self._open.stop)):
-            for order in self._order[self.rows(slot)].tolist():
+            for order in self.order[self.rows(slot)].tolist():
                 self._wants.pop(order, None)
         self._open = slots
 
@@ -190,7 +190,7 @@ class Desk:
             self.sell[rows],
             self.limit[rows],
             self.left[rows],
-            self._live[rows],
+            self.live[rows],
         )
         for column in columns:
             column.flags.writeable = False
@@ -231,16 +231,16 @@ class Desk:
         """The orders that differ from what rests."""
         row = rows[orders.index]
         price, quantity = np.asarray(orders.price, dtype=np.int64), np.asarray(orders.quantity, dtype=np.int64)
-        if ((quantity < 0) | (quantity > self.left[row])).any():
-            raise ValueError(f"strategy {name}: an order offers more than what is left, or less than nothing")
         if len(np.unique(row)) != len(row):
             raise ValueError(f"strategy {name}: two orders for one want")
+        if ((quantity < 0) | (quantity > self.left[row])).any():
+            raise ValueError(f"strategy {name}: an order offers more than what is left, or less than nothing")
         rules = self._settings
         off = (price < rules.price_floor) | (price > rules.price_cap) | ((price - rules.price_floor) % rules.tick != 0)
         if off.any():
             raise ValueError(f"strategy {name}: price {price[off][0]} is off the tick or outside the market's range")
-        live = self._live[row] != NO_PRICE
-        moved = (price != self._live[row]) | (quantity != self._resting[row])
+        live = self.live[row] != NO_PRICE
+        moved = (price != self.live[row]) | (quantity != self.resting[row])
         changed = np.flatnonzero(np.where(live, moved, quantity > 0))
         submit = ~live[changed]
         return Actions(row[changed], price[changed], quantity[changed], submit, submit & orders.immediate)
@@ -251,14 +251,14 @@ class Desk:
         number = self._exchange.seq + 1 + np.arange(len(row))
         rests = np.flatnonzero(~immediate)
         fresh = np.flatnonzero(submit & ~immediate)
-        self._order[row[fresh]] = number[fresh]
-        self._filled[row[fresh]] = 0
+        self.order[row[fresh]] = number[fresh]
+        self.filled[row[fresh]] = 0
         self._wants.update(zip(number[fresh].tolist(), row[fresh].tolist(), strict=True))
-        self._live[row[rests]] = np.where(quantity[rests] > 0, price[rests], NO_PRICE)
-        self._resting[row[rests]] = quantity[rests]
+        self.live[row[rests]] = np.where(quantity[rests] > 0, price[rests], NO_PRICE)
+        self.resting[row[rests]] = quantity[rests]
         columns = (
-            self.member[row], self.slot[row], self.sell[row], self.flexible[row], self._order[row],
-            price, quantity, quantity + self._filled[row], submit, immediate,
+            self.member[row], self.slot[row], self.sell[row], self.flexible[row], self.order[row],
+            price, quantity, quantity + self.filled[row], submit, immediate,
         )  # fmt: skip
         return [self._command(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
 
@@ -325,17 +325,17 @@ class Desk:
         if want == UTILITY:
             return
         self.left[want] -= quantity
-        if self._live[want] != NO_PRICE:
-            self._filled[want] += quantity
-            self._resting[want] -= quantity
-            if self._resting[want] == 0:
+        if self.live[want] != NO_PRICE:
+            self.filled[want] += quantity
+            self.resting[want] -= quantity
+            if self.resting[want] == 0:
                 self._drop(want)
 
     def _drop(self, want: int) -> None:
         """The want has no live order any more."""
-        self._live[want] = NO_PRICE
-        self._resting[want] = 0
-        self._wants.pop(int(self._order[want]), None)
+        self.live[want] = NO_PRICE
+        self.resting[want] = 0
+        self._wants.pop(int(self.order[want]), None)
 
 
 def _silence() -> Shouts:
