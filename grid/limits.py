@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid.network import BASE_VA, Network
-from grid.tree import FAR, HIGH, KINDS, LOW, NEAR, SLACK
+from grid.tree import FAR, HIGH, KINDS, LOW, NEAR, SKELETON, SKELETON_PARENT, SLACK
 from market.orders import MarketSettings
 
 Floats = NDArray[np.float64]
@@ -24,6 +24,9 @@ RESERVE_PU = 0.005
 """A voltage that stays this far within its bound at full load of its whole path needs no linear row."""
 CHARGING = 1e-3
 """Two ends of a line that differ by at most this part of its limit share one row, its limit lowered by as much."""
+
+SAG_PU = 2e-4
+"""A voltage within a plain cable that can pass those of its two ends by at most this much needs no linear row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +104,8 @@ class Limits:
            bound is lowered by that current.
         3. The near end of a line is left out if its bus has no connection and the lines beyond it cannot together
            carry more than it can (`_inflow`), all of them without charging current.
+        4. The voltage of a bus without connection, between two others on a cable without charging current, is left
+           out if it can hardly pass theirs (`_between`); the bounds of the others are narrowed by that much.
         """
         network, n = self.network, len(self.network.bus)
         low, high = self._reach()
@@ -114,7 +119,11 @@ class Limits:
         kept &= ~((kind == HIGH) & (high[position] <= self.high - RESERVE_PU))
         kept &= ~((kind == FAR) & shared)
         kept &= ~((kind == NEAR) & is_line & (self._inflow()[position] <= bounds))
+        inner, sag = self._between()
+        kept &= ~((kind <= HIGH) & inner[position])
         bounds = np.where((kind == NEAR) & shared, bounds - charging, bounds)
+        bounds = np.where(kind == LOW, bounds + sag[LOW, position], bounds)
+        bounds = np.where(kind == HIGH, bounds - sag[HIGH, position], bounds)
         return codes[kept], bounds[kept]
 
     def _reach(self) -> tuple[Floats, Floats]:
@@ -138,6 +147,54 @@ class Limits:
             low[j] = (low[parent] * gain - drop) / tap_far
             high[j] = (high[parent] * gain + drop) / tap_far
         return low, high
+
+    def _between(self) -> tuple[NDArray[np.bool_], Floats]:
+        """(N,) buses whose voltage follows from others, and (2, N) how far those must stay inside for it [pu].
+
+        Between ends A and B of a plain cable, v = A + t (B - A), t being the share of the impedance. Its real part
+        puts v on the chord of A and B: never further out than both, and not below u if both are at least
+        sqrt(u^2 + |B - A|^2 / 4). Its imaginary part adds |Im t| |B - A| either way. |B - A| is at most |z| times
+        the rating. A dead end without charging carries nothing: its voltage is that of the bus where it begins.
+        """
+        network = self.network
+        parent, n = network.parent, len(network.bus)
+        quiet = (network.tree[1] == 0) & (network.net[3] == 0)
+        paths = self._paths()
+        inner = np.ones(n, dtype=np.bool_)
+        inner[[0, *(j for path in paths for j in path)]] = False
+        draws = np.zeros(n, dtype=np.bool_)
+        for j in range(n - 1, 0, -1):
+            quiet[j] &= not draws[j]
+            if inner[j]:
+                draws[parent[j]] |= not quiet[j]
+        inner &= quiet
+        sag = np.zeros((2, n))
+        limit, source = self.branches(), network.feeder.source_u_pu
+        for path in paths if self.low + SAG_PU <= source <= self.high - SAG_PU else []:
+            # The near end of a path is the last bus in it whose parent is the path's top.
+            ends = [path[0], int(parent[path[-1]])]
+            if len(path) < 2 or not quiet[path[1:]].all() or network.tree[1, path[0]] or network.net[3, path[0]]:
+                continue
+            z = np.cumsum(1 / network.net[2, path[::-1]])
+            span = float(abs(z[-1]) * limit[path].min())
+            aside = float(np.abs((z[:-1] / z[-1]).imag).max()) * span
+            room = {LOW: float(np.hypot(self.low + aside, span / 2)) - self.low, HIGH: aside}
+            if max(room.values()) <= SAG_PU:
+                inner[path[1:]] = True
+                for side in (LOW, HIGH):
+                    sag[side, ends] = np.maximum(sag[side, ends], room[side])
+        return inner, sag
+
+    def _paths(self) -> list[list[int]]:
+        """Positions from each bus of the skeleton inwards, up to but without the next bus of the skeleton."""
+        tree = self.network.tree
+        paths = []
+        for k in range(1, int(tree[SKELETON_PARENT, 0])):
+            path = [int(tree[SKELETON, k])]
+            while tree[0, path[-1]] != tree[SKELETON_PARENT, k]:
+                path.append(int(tree[0, path[-1]]))
+            paths.append(path)
+        return paths
 
     def _inflow(self) -> Floats:
         """(N,) greatest current that can come from beyond each branch [pu] while nothing there is overloaded."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from grid import network, tree
+from grid.feeder import Feeder
 from grid.gate import FeederGate
 from grid.limits import Limits
 from grid.powerflow import solve
@@ -151,10 +154,15 @@ def test_refreshed_rows_hardly_leave_the_limits(seed: int) -> None:
     buses=st.integers(2, 30),
     voltage=st.sampled_from([0.03, 0.06, 0.1]),
     loading=st.sampled_from([0.1, 0.5, 1.0]),
+    charging=st.booleans(),
 )
-def test_rows_left_out_are_implied_by_those_kept(seed: int, buses: int, voltage: float, loading: float) -> None:
+def test_rows_left_out_are_implied_by_those_kept(
+    seed: int, buses: int, voltage: float, loading: float, charging: bool
+) -> None:
     rng = np.random.default_rng(seed)
-    feeder = radial(rng, buses, reach_km=float(rng.choice([0.05, 0.2, 0.6])))
+    feeder = radial(rng, buses, reach_km=float(rng.choice([0.05, 0.2, 0.6])), spread=int(rng.choice([1, 6])))
+    if not charging:
+        feeder = replace(feeder, c_f=0 * feeder.c_f)
     net = network.build(feeder)
     rules = Limits.of(net, settings(voltage=voltage, loading=loading))
     every, bounds = rules.every()
@@ -193,6 +201,33 @@ def test_screening_leaves_out_what_the_wires_before_it_rule_out() -> None:
     assert wider.open(0, zeros, zeros).names == ["bus:far:low", "bus:far:high", "branch:line", "diverged"]
     overloaded = gate.open(1, np.array([0, 3_200, 0]), zeros)
     assert overloaded.names == ["bus:far:low", "bus:far:high", "branch:line", "branch:line", "diverged"]
+
+
+def test_a_cable_drawn_as_many_buses_needs_the_rows_of_its_ends_alone() -> None:
+    def cable(joints: int, last_x: float = 0.0024) -> list[str]:
+        names = ["source", *(f"j{i}" for i in range(joints)), "far"]
+        lines = [
+            {"id": f"l{i}", "from": a, "to": b, "r_ohm": 0.012, "x_ohm": 0.0024, "i_max_a": 200}
+            for i, (a, b) in enumerate(pairwise(names))
+        ]
+        lines[-1]["x_ohm"] = last_x
+        stub = {"id": "stub", "from": "j0", "to": "end", "r_ohm": 0.1, "x_ohm": 0.0, "i_max_a": 200}
+        feeder = Feeder.from_data(
+            {
+                "buses": [{"id": name, "u_rated_v": 400} for name in [*names, "end"]],
+                "lines": [*lines, stub],
+                "source": {"bus": "source"},
+                "connections": [{"id": "home", "bus": "far"}],
+            }
+        )
+        gate = FeederGate(feeder, settings("linear", voltage=0.02))
+        return gate.open(0, np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)).names
+
+    assert cable(2) == ["bus:far:low", "bus:far:high", "branch:l2", "diverged"]
+    bent = cable(2, last_x=0.06)
+    assert "bus:j1:high" in bent, "the joint leaves the chord"
+    assert "bus:end:high" not in bent, "a dead end follows its begin"
+    assert "bus:j4:low" in cable(8), "on a long cable the chord sags"
 
 
 def test_rows_beyond_any_state_refuse_every_move_until_one_is_found() -> None:
