@@ -121,7 +121,7 @@ def test_a_changed_copy_is_checked_again() -> None:
 def test_a_scenario_is_frozen() -> None:
     scenario = load_scenario(MINIMAL)
     with pytest.raises(ValidationError, match="frozen"):
-        scenario.seed = 3  # type: ignore[misc]
+        scenario.seed = 3
 
 
 def test_a_scenario_made_in_python_is_checked_too() -> None:
