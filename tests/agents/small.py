@@ -22,6 +22,7 @@ participants:
     count: 12
     load: {annual_kwh: [2000, 5000]}
     pv: {kwp: [5, 15], static_export_limit: 50 %}
+    cost: 2 ct/kWh
     strategy: [{name: zip, share: 0.5}, {name: zi_c, share: 0.5}]
   - group: home
     kind: household
@@ -46,6 +47,12 @@ participants:
     strategy: zi_u
 output: {compare: [no_local_trading]}
 """
+
+
+ALONE: dict[str, Any] = {"output.compare": []}
+"""No run for comparison."""
+TIGHT: dict[str, Any] = {"grid.voltage_band": [0.99, 1.026]}
+"""A band that the small market fills."""
 
 
 @cache
