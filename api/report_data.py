@@ -122,15 +122,17 @@ def _depth(run: Run, starts: NDArray[np.int64]) -> dict[str, Any]:
     first = int(run.results.slots["slot"].iloc[0])
     steps = {first + int(start): step for step, start in enumerate(starts)}
     books: dict[str, Any] = {}
-    for slot, rows in levels[levels["slot"].isin(list(steps))].groupby("slot"):
-        book = {"bids": [], "asks": []} | {
-            f"{name}s": sorted(
-                zip(side["ct_per_kwh"], side["wh"].astype(int).tolist(), strict=True), reverse=name == "bid"
-            )
-            for name, side in ((name, rows[rows["side"] == word]) for name, word in (("bid", "buy"), ("ask", "sell")))
-        }
-        books[str(steps[int(slot)])] = book  # type: ignore[call-overload]  # pandas knows no type of group keys
+    for slot, step in steps.items():
+        rows = levels[levels["slot"] == slot]
+        if len(rows):
+            books[str(step)] = {"bids": _ladder(rows, "buy"), "asks": _ladder(rows, "sell")}
     return books
+
+
+def _ladder(rows: pd.DataFrame, side: str) -> list[tuple[float, int]]:
+    """One side of a book, best price first."""
+    side_rows = rows[rows["side"] == side]
+    return sorted(zip(side_rows["ct_per_kwh"].tolist(), side_rows["wh"].tolist(), strict=True), reverse=side == "buy")
 
 
 _GENERATION = {"solar": "solar", "wind": "wind", "hydro": "hydro", "biomass": "biomass", "storage": "storage"}
@@ -215,8 +217,8 @@ def _refused(run: Run, starts: NDArray[np.int64], block: int) -> dict[str, Any]:
     note = (
         "The gate was off: no match was checked against the wires."
         if run.settings.gate == "off"
-        else "A match that does not fit is trimmed to what fits, or skipped; both orders stay in the book and may be tried "
-        "again, and each try counts here."
+        else "A match that does not fit is trimmed to what fits, or skipped; both orders stay in the book and may be "
+        "tried again, and each try counts here."
     )
     return {
         "note": note,
@@ -251,7 +253,7 @@ def _compare_note(summary: dict[str, Any]) -> str:
 
 
 def _strategies(results: Results) -> list[dict[str, Any]]:
-    people, trades = results.participants, results.trades[results.trades["local"]]
+    people, trades = results.participants, results.trades[results.trades["local"].astype(bool)]
     by_name = people.set_index("participant")["strategy"]
     prices = {
         side: (trades["kwh"] * trades["ct_per_kwh"]).groupby(trades[side].map(by_name)).sum()

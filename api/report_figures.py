@@ -21,7 +21,8 @@ def lede(summary: dict[str, Any], feeder: str, settings: MarketSettings) -> str:
     )
     return (
         f"{summary['participants']} participants on {feeder or 'one feeder'} traded "
-        f"{number(summary['energy']['local_kwh'], 0)} kWh with each other in {summary['slots']} slots of {length}. {checked}"
+        f"{number(summary['energy']['local_kwh'], 0)} kWh with each other in {summary['slots']} slots of {length}. "
+        f"{checked}"
     )
 
 
@@ -62,11 +63,11 @@ def _money(summary: dict[str, Any]) -> list[Tile]:
                 number(without["savings"]),
                 currency,
                 f"{without['better_off']} participants better off, {without['worse_off']} worse off",
-            )  # fmt: skip
+            )
         )
     note = "of the optimum that the wires allow"
     if welfare["congested_slots"]:
-        note += f", which {number(welfare['congestion_cost'])} {currency} of congestion has cost already"
+        note += f"; congestion costs {number(welfare['congestion_cost'])} {currency}"
     tiles.append(_tile("Welfare reached", _percent(welfare["share"], 1), "%", note))
     return tiles
 

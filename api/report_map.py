@@ -17,10 +17,13 @@ LEAST_REACH = 0.02
 
 
 def feeder_map(results: Results, feeder: Feeder, settings: MarketSettings, starts: NDArray[np.int64]) -> dict[str, Any]:
-    """Data of the map. `starts` are the slots (S,) it can show; voltage in 0.1 mpu and loading in ‰, both (S, …)."""
-    u, loading = results.grid["u_pu"], results.grid["loading"]
+    """Data of the map. `starts` are the slots (S,) it can show.
+
+    Each run has its voltages in 0.1 mpu and its loadings in ‰, both (S, …).
+    """
+    u = np.concatenate([results.grid[f"{prefix}u_pu"] for _, prefix in _runs(results)])
     at = places(feeder)
-    busiest = loading.max(axis=1, initial=0.0)[starts]
+    busiest = results.grid["loading"].max(axis=1, initial=0.0)[starts]
     return {
         "name": feeder.name or "The feeder",
         "placed": at.said,
@@ -40,9 +43,21 @@ def feeder_map(results: Results, feeder: Feeder, settings: MarketSettings, start
             "from": [*feeder.line_from.tolist(), *feeder.transformer_from.tolist()],
             "to": [*feeder.line_to.tolist(), *feeder.transformer_to.tolist()],
         },
-        "u": np.rint(u[starts] * 1e4).astype(int).tolist(),
-        "loading": np.rint(loading[starts] * 1e3).astype(int).tolist(),
+        "runs": [
+            {
+                "name": name,
+                "u": np.rint(results.grid[f"{prefix}u_pu"][starts] * 1e4).astype(int).tolist(),
+                "loading": np.rint(results.grid[f"{prefix}loading"][starts] * 1e3).astype(int).tolist(),
+            }
+            for name, prefix in _runs(results)
+        ],
     }
+
+
+def _runs(results: Results) -> list[tuple[str, str]]:
+    """What the schedules that can be shown are called, and how their arrays begin."""
+    runs = [("gate off" if results.summary["gate"] == "off" else "gate on", "")]
+    return [*runs, ("gate off", "off_")] if "off_u_pu" in results.grid else runs
 
 
 def _who(results: Results, feeder: Feeder) -> list[str]:

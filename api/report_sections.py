@@ -32,16 +32,17 @@ def feeder(data: Data) -> str:
     net = data.get("map")
     if not net:
         return ""
-    last = len(data["times"]) - 1
+    last, first = len(data["times"]) - 1, net["runs"][0]
     controls = (
         '<div class="controls"><button type="button" id="map-slot-play">Play</button>'
         f'<label for="map-slot">Slot</label><input type="range" id="map-slot" min="0" max="{last}" '
         f'value="{net["start"]}"><output id="map-slot-text" for="map-slot"></output></div>'
-        '<p class="readout" id="map-readout" aria-live="polite"></p>'
+        + _map_runs(net)
+        + '<p class="readout" id="map-readout" aria-live="polite"></p>'
     )
     buses = [
         (bus, net["who"][i] or "–", low / 1e4, high / 1e4)
-        for i, (bus, low, high) in enumerate(zip(net["buses"], _lows(net["u"]), _highs(net["u"]), strict=True))
+        for i, (bus, low, high) in enumerate(zip(net["buses"], _lows(first["u"]), _highs(first["u"]), strict=True))
     ]
     branches = [
         (name, kind, rating, high / 10)
@@ -49,7 +50,7 @@ def feeder(data: Data) -> str:
             net["branches"]["id"],
             net["branches"]["kind"],
             net["branches"]["rating"],
-            _highs(net["loading"]),
+            _highs(first["loading"]),
             strict=True,
         )
     ]
@@ -70,7 +71,7 @@ def feeder(data: Data) -> str:
     )
     caption = (
         f"<strong>{text(net['name'])}</strong>: {len(net['buses'])} buses, {text(net['placed'])}. "
-        "The square is the source. "
+        "The square is the source, a branch in red carries more than its rating. "
         f"Voltage must stay within {number(net['band'][0])} to {number(net['band'][1])} pu."
     )
     note = (
@@ -89,6 +90,14 @@ def feeder(data: Data) -> str:
             after=tables,
         ),
     )
+
+
+def _map_runs(net: Data) -> str:
+    """The choice of a schedule, where there is more than one."""
+    if len(net["runs"]) < 2:
+        return ""
+    options = "".join(f'<option value="{index}">{text(run["name"])}</option>' for index, run in enumerate(net["runs"]))
+    return f'<div class="controls"><label for="map-run">Schedule</label><select id="map-run">{options}</select></div>'
 
 
 def price(data: Data) -> str:
@@ -167,8 +176,8 @@ def depth(data: Data) -> str:
         ("ask levels", 0),
     ]
     caption = (
-        "<strong>The book just before its gate closed</strong>, the utility's own offers as lines. Where bids stand above asks, "
-        "the wires kept them apart: "
+        "<strong>The book just before its gate closed</strong>, the utility's own offers as lines. Where bids stand "
+        "above asks, the wires kept them apart: "
         "the match did not fit."
     )
     note = "What was still wanted and still offered in one delivery slot when trading ended."
@@ -235,7 +244,7 @@ def bills(data: Data) -> str:
         for row in found["rows"]
     ]
     person = [("participant", None), ("group", None), *columns[2:]]
-    height = "" if len(saved) > 4 else "short"
+    height = "tall" if len(saved) > 4 else ""
     body = (
         '<div class="pair">'
         + figure(
@@ -243,12 +252,13 @@ def bills(data: Data) -> str:
             "Bills before and after, one point a participant",
             "<strong>One point a participant.</strong> Below the dashed line, the day cost less with local trading; "
             "a negative bill is income.",
+            size=height,
         )
         + figure(
             "savings",
             "Gain by group",
-            "<strong>Gain by group</strong>: what was saved, plus the worth of flexible energy bought, less the cost of "
-            "flexible energy sold.",
+            "<strong>Gain by group</strong>: what was saved, plus the worth of flexible energy bought, less the cost "
+            "of flexible energy sold.",
             size=height,
         )
         + "</div><h3>By group</h3>"

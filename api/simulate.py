@@ -22,8 +22,11 @@ from grid.gate import GridViolation
 from market.store import Ledger
 
 LEDGER = "ledger.db"
-RESULTS = "*.csv", "*.parquet", "*.npz", "*.json", "*.html", "scenario.yaml", "ledger.db", "ledger.db-*"
-"""Files that a run writes into its folder, and that --force may remove."""
+RESULTS = (
+    "trades.csv", "trades.parquet", "slots.csv", "participants.csv", "limited.csv", "depth.csv", "grid.npz",
+    "summary.json", "report.html", "scenario.yaml", "feeder.json", LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm",
+)  # fmt: skip
+"""Files that a run writes into its folder, and that --force removes."""
 PLAIN_STEPS = 10
 """Lines of progress in all where there is no terminal."""
 
@@ -86,9 +89,8 @@ def _first_run() -> bool:
 
 def _clear(folder: Path) -> None:
     """Remove the results of an earlier run."""
-    for pattern in RESULTS:
-        for path in folder.glob(pattern):
-            path.unlink()
+    for name in RESULTS:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _interrupted(ledger: Ledger, folder: Path) -> list[str]:

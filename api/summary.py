@@ -51,7 +51,12 @@ def _groups(summary: dict[str, Any]) -> Table:
     for name, group in summary["groups"].items():
         more = [_percent(group["self_sufficiency"])]
         if compared:
-            more = [f"{group['saving']:.2f}", f"{group['benefit']:.2f}", *more, _percent(group["self_sufficiency_without"])]
+            more = [
+                f"{group['saving']:.2f}",
+                f"{group['benefit']:.2f}",
+                *more,
+                _percent(group["self_sufficiency_without"]),
+            ]
         table.add_row(
             name, str(group["participants"]), f"{group['bought_local_kwh']:.1f}", f"{group['sold_local_kwh']:.1f}",
             f"{group['bill']:.2f}", *more,
@@ -69,7 +74,12 @@ def _limits(results: Results) -> Table:
         table.add_row(str(row.Index), f"{row.times:,}", f"{row.wanted_kwh:.2f}", f"{row.admitted_kwh:.2f}")
     if len(sums) > MOST_LIMITS:
         rest = sums.iloc[MOST_LIMITS:]
-        table.add_row(f"{len(rest)} others", f"{rest['times'].sum():,}", f"{rest['wanted_kwh'].sum():.2f}", f"{rest['admitted_kwh'].sum():.2f}")
+        table.add_row(
+            f"{len(rest)} others",
+            f"{rest['times'].sum():,}",
+            f"{rest['wanted_kwh'].sum():.2f}",
+            f"{rest['admitted_kwh'].sum():.2f}",
+        )
     return table
 
 

@@ -32,12 +32,14 @@ def audit(file: LedgerFile, recheck: Recheck = False) -> None:
 
     Exit code 1 if anything is wrong; the first bad entry is named.
     """
+    from api.digest import seal
     from market.audit import CHECKS
     from market.audit import audit as check_ledger
 
     with _progress("auditing") as progress:
         report = check_ledger(file, _real_gate if recheck else None, progress)
     say(f"{report.path}: {report.entries:,} entries, {report.events:,} events, {report.trades:,} trades")
+    say(f"digest of the journal: {seal(file).digest}")
     _print_checks(report, CHECKS)
     if report.ok:
         say("The ledger is sound.", "bold green")

@@ -104,7 +104,7 @@ function drawBills() {
   chart("savings", () => [[{
     type: "bar", orientation: "h", y: bills.saved.map((row) => row.group), x: bills.saved.map((row) => row.benefit),
     marker: { color: bills.saved.map((row) => (row.benefit >= 0 ? "#009E73" : "#D55E00")) },
-    text: bills.saved.map((row) => fixed(row.benefit, 2)), textposition: "auto", hovertemplate: `%{y}: %{x:.2f} ${unit}<extra></extra>`,
+    text: bills.saved.map((row) => fixed(row.benefit, 2)), textposition: "auto", textangle: 0, hovertemplate: `%{y}: %{x:.2f} ${unit}<extra></extra>`,
   }], layout({ hovermode: "closest", showlegend: false, xaxis: axis(`gain in all, ${unit}`), yaxis: axis("", { autorange: "reversed" }) })]);
 }
 
@@ -130,7 +130,7 @@ function drawCompare() {
   if (!compare) return;
   const on = () => (isDark() ? "#56B4E9" : "#0072B2");
   const line = (name, values, color, unit, dash) => ({
-    type: "scatter", mode: "lines", name, x: slotsIndex(), y: values, line: { color, width: 2.2, dash, shape: "hvh" }, hovertemplate: `%{y:.4~g} ${unit}<extra>${name}</extra>`,
+    type: "scatter", mode: "lines", name, x: slotsIndex(), y: values, line: { color, width: 2.2, dash, shape: "hvh" }, hovertemplate: `%{y:.4~f} ${unit}<extra>${name}</extra>`,
   });
   chart("compare-loading", () => [
     compare.map((run, index) => line(run.name, run.loading, index ? "#E69F00" : on(), "%", index ? "dot" : "solid")),
@@ -138,8 +138,8 @@ function drawCompare() {
   ]);
   chart("compare-voltage", () => [
     compare.flatMap((run, index) => [
-      line(run.name + ", highest", run.u_max, index ? "#E69F00" : on(), "pu", index ? "dot" : "solid"),
-      Object.assign(line(run.name + ", lowest", run.u_min, index ? "#E69F00" : on(), "pu", index ? "dot" : "solid"), { showlegend: false }),
+      line(run.name, run.u_max, index ? "#E69F00" : on(), "pu", index ? "dot" : "solid"),
+      Object.assign(line(run.name, run.u_min, index ? "#E69F00" : on(), "pu", index ? "dot" : "solid"), { showlegend: false }),
     ]),
     layout({ xaxis: timeAxis(), yaxis: axis("lowest and highest voltage, pu"), shapes: report.limits.voltage.map((value) => limitLine(value)) }),
   ]);

@@ -5,11 +5,11 @@ const byId = (id) => document.getElementById(id);
 const narrow = () => window.matchMedia("(max-width: 46rem)").matches;
 const charts = [];
 
-// Okabe and Ito 2008; the same colour means the same thing in every chart.
+// Sources in Okabe and Ito's colours, uses in Tol's muted ones: the same colour means the same thing in every chart.
 const COLOURS = {
   solar: "#E69F00", wind: "#56B4E9", hydro: "#0072B2", biomass: "#009E73", storage: "#CC79A7", grid: "#8A9099",
-  household: "#D55E00", commerce: "#0072B2", agriculture: "#009E73", industry: "#7A5195", ev: "#56B4E9",
-  heat_pump: "#E69F00", battery: "#CC79A7", export: "#8A9099", losses: "#444B54",
+  household: "#A3335F", commercial: "#5B52B5", agricultural: "#2E8B57", industrial: "#AA4499", ev: "#44AA99",
+  heat_pump: "#DDCC77", battery: "#CC79A7", export: "#8A9099", losses: "#8C564B",
 };
 const SPARE = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7A5195", "#8A9099"];
 const colourOf = (name, index) => COLOURS[name] || SPARE[index % SPARE.length];

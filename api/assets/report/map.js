@@ -18,13 +18,13 @@ const voltScale = () => (isDark()
 const acrossOf = (map) => (narrow() ? map.y : map.x);
 const upOf = (map) => (narrow() ? map.x.map((value) => -value) : map.y);
 
-function branchTraces(slot) {
+function branchTraces(run, slot) {
   const map = report.map;
   const [across, up] = [acrossOf(map), upOf(map)];
   const groups = LOAD_STEPS.map(() => ({ x: [], y: [] }));
   const mid = { x: [], y: [], text: [] };
   map.branches.id.forEach((id, branch) => {
-    const loading = map.loading[slot][branch] / 1000;
+    const loading = run.loading[slot][branch] / 1000;
     const [from, to] = [map.branches.from[branch], map.branches.to[branch]];
     const group = groups[loadStep(loading)];
     group.x.push(across[from], across[to], null);
@@ -42,10 +42,10 @@ function branchTraces(slot) {
   return traces;
 }
 
-function busTrace(slot) {
+function busTrace(run, slot) {
   const t = theme();
   const map = report.map;
-  const volts = map.u[slot].map((value) => value / 10000);
+  const volts = run.u[slot].map((value) => value / 10000);
   const reach = map.reach;
   const side = narrow();
   return {
@@ -57,7 +57,7 @@ function busTrace(slot) {
       symbol: map.buses.map((_, bus) => (bus === map.source ? "square" : "circle")),
       color: volts, colorscale: voltScale(), cmin: 1 - reach, cmax: 1 + reach, line: { width: 1, color: t.ink },
       colorbar: side ? { orientation: "h", y: -0.02, yanchor: "top", thickness: 10, len: 0.9, title: { text: "voltage, pu", side: "top", font: { size: 12 } }, outlinewidth: 0 }
-        : { x: 1.0, len: 0.48, y: 0.76, thickness: 12, title: { text: "voltage<br>pu", font: { size: 12 } }, tickformat: ".2f", outlinewidth: 0 },
+        : { x: 1.0, len: 0.48, y: 0.76, thickness: 12, title: { text: "voltage, pu", side: "right", font: { size: 12 } }, tickformat: ".2f", outlinewidth: 0 },
     },
   };
 }
@@ -70,15 +70,15 @@ function loadingBar() {
     marker: {
       color: [0], cmin: 0, cmax: 100, colorscale: loadScale(),
       colorbar: side ? { orientation: "h", y: -0.2, yanchor: "top", thickness: 10, len: 0.9, title: { text: "branch loading, %", side: "top", font: { size: 12 } }, outlinewidth: 0 }
-        : { x: 1.0, len: 0.48, y: 0.24, thickness: 12, title: { text: "loading<br>%", font: { size: 12 } }, outlinewidth: 0 },
+        : { x: 1.0, len: 0.48, y: 0.24, thickness: 12, title: { text: "branch loading, %", side: "right", font: { size: 12 } }, outlinewidth: 0 },
     },
   };
 }
 
-function mapReadout(slot) {
+function mapReadout(run, slot) {
   const map = report.map;
-  const volts = map.u[slot];
-  const load = map.loading[slot];
+  const volts = run.u[slot];
+  const load = run.loading[slot];
   const low = volts.indexOf(Math.min(...volts));
   const high = volts.indexOf(Math.max(...volts));
   const most = load.indexOf(Math.max(...load));
@@ -89,15 +89,18 @@ function mapReadout(slot) {
 function drawMap() {
   if (!report.map) return;
   const hidden = { visible: false, fixedrange: true };
+  const choice = byId("map-run");
+  const run = () => report.map.runs[choice ? Number(choice.value) : 0];
   let slot = Number(byId("map-slot").value);
   const draw = chart("map", () => [
-    [...branchTraces(slot), busTrace(slot), loadingBar()],
+    [...branchTraces(run(), slot), busTrace(run(), slot), loadingBar()],
     layout({
       hovermode: "closest", margin: narrow() ? { l: 8, r: 8, t: 8, b: 130 } : { l: 8, r: 8, t: 8, b: 8 },
-      xaxis: Object.assign({}, hidden), yaxis: Object.assign({}, hidden),
-      uirevision: "map",
+      xaxis: Object.assign({}, hidden), yaxis: Object.assign({}, hidden), uirevision: "map",
     }),
   ]);
-  slider("map-slot", (index) => { slot = index; draw(); mapReadout(slot); });
-  mapReadout(slot);
+  const show = () => { draw(); mapReadout(run(), slot); };
+  slider("map-slot", (index) => { slot = index; show(); });
+  if (choice) choice.addEventListener("change", show);
+  mapReadout(run(), slot);
 }
