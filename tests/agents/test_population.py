@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 import scenarios
 from agents.devices.battery import Battery
 from agents.devices.fleet import Ints
-from agents.devices.registry import self_consumption
+from agents.devices.registry import Rule, self_consumption
 from agents.netting import net
 from agents.population import SOURCES, Population, build
 from agents.scenario import Scenario, load_scenario
@@ -185,7 +185,7 @@ def test_netting_conserves_energy_and_prefers_own_use(
         return Battery([4_000, 9_000], [8_000, 3_000], 0.25, efficiency=efficiency, initial=initial)
 
     owner = np.array([1, 3])
-    rules = {self_consumption: np.array([0, 1])}
+    rules: dict[Rule, Ints] = {self_consumption: np.array([0, 1])}
     netted = net(load, flexible, must_run, dispatchable, battery(), owner, rules)
     offered = netted.firm_sell + netted.flexible_sell - netted.firm_buy - netted.flexible_buy
     assert np.array_equal(offered, must_run + dispatchable - load - flexible + netted.battery)
