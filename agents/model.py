@@ -22,7 +22,7 @@ from agents.participant import Participant
 from agents.population import UTILITY_CONNECTION, Population, StrategyUse, build
 from agents.record import Level, Record
 from agents.results import Results
-from agents.scenario import UTILITY, Scenario, load_scenario
+from agents.scenario import UTILITY, Scenario, ScenarioError, load_scenario
 from agents.seeds import child, generator
 from agents.strategies import create
 from grid import gate as grid_gate
@@ -373,7 +373,11 @@ def _scenario(source: Scenario | str | Path, changes: Mapping[str, Any]) -> Scen
     if isinstance(source, Scenario):
         scenario = source
     elif isinstance(source, str) and not any(mark in source for mark in "./\\\n"):
-        scenario = load_scenario(SHIPPED / f"{source}.yaml")
+        path = SHIPPED / f"{source}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
+            raise ScenarioError([f"there is no scenario {source!r}, only {known}; a path must end in .yaml"])
+        scenario = load_scenario(path)
     else:
         scenario = load_scenario(source)
     return (

@@ -316,5 +316,5 @@ def test_bad_input_is_named() -> None:
         model(market__rounds=0)
     with pytest.raises(StrategyError, match="unknown strategy"):
         model(strategy="clever")
-    with pytest.raises(OSError, match=r"no-such\.yaml"):
+    with pytest.raises(ScenarioError, match=r"no scenario 'no-such', only .*village"):
         MarketModel("no-such")
