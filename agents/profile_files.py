@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from market.slots import NS, format_time
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) * NS
 _MICROSECOND = timedelta(microseconds=1)
 _SHOWN = 20
 _PER_NS = {"s": NS, "ms": 10**6, "us": 10**3, "ns": 1}
@@ -106,10 +107,11 @@ def _read_csv(path: Path, faults: _Faults) -> Table:
 def _read_parquet(path: Path, faults: _Faults) -> Table:
     try:
         table = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
+        header = [str(name) for name in table.column_names]
+        cells = [_cells(column) for column in table.columns]
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         faults.add("", f"cannot be read as Parquet ({error}); is it cut short? Save it again")
         faults.stop()
-    header = [str(name) for name in table.column_names]
     names = _names(faults, "columns", header)
     places = [f"row {i}" for i in range(table.num_rows)]
     at = [name.lower() for name in header].index("timestamp")
@@ -118,26 +120,33 @@ def _read_parquet(path: Path, faults: _Faults) -> Table:
         if i == at:
             continue
         kind = table.column(i).type
-        if not (pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind)):
+        if pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind):
+            columns.append([math.nan if value is None else float(value) for value in cells[i]])
+        else:
             faults.add(f"column {name!r}", f"must hold numbers, got {kind}")
             columns.append([None] * table.num_rows)
-            continue
-        values = table.column(i).to_pylist()
-        columns.append([math.nan if value is None else float(value) for value in values])
-    return places, names, _arrow_times(faults, places, table.column(at)), columns
+    return places, names, _arrow_times(faults, places, table.column(at).type, cells[at]), columns
 
 
-def _arrow_times(faults: _Faults, places: Sequence[str], column: Any) -> list[int | None]:
-    kind = column.type
+def _cells(column: Any) -> list[Any]:
+    """The values of a column, times as whole numbers of its unit."""
+    return list(
+        column.cast(pyarrow.int64()).to_pylist() if pyarrow.types.is_timestamp(column.type) else column.to_pylist()
+    )
+
+
+def _arrow_times(faults: _Faults, places: Sequence[str], kind: Any, cells: Sequence[Any]) -> list[int | None]:
     if pyarrow.types.is_timestamp(kind) and kind.tz is not None:
-        whole = column.cast(pyarrow.int64()).to_pylist()
-        times: list[int | None] = [None if value is None else value * _PER_NS[kind.unit] for value in whole]
-        for place, time in zip(places, times, strict=True):
-            if time is None:
+        times: list[int | None] = []
+        for place, cell in zip(places, cells, strict=True):
+            if cell is None:
                 faults.add(place, "timestamp is missing; give every row its time")
+                times.append(None)
+            else:
+                times.append(_within(faults, place, cell * _PER_NS[kind.unit]))
         return times
     if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
-        return [_time(faults, place, text or "") for place, text in zip(places, column.to_pylist(), strict=True)]
+        return [_time(faults, place, text or "") for place, text in zip(places, cells, strict=True)]
     fix = "localise it first, such as by tz_localize('Europe/Berlin') in pandas"
     faults.add("column 'timestamp'", f"must be a timestamp with a time zone or ISO 8601 text, got {kind}; {fix}")
     return [None] * len(places)
@@ -166,7 +175,15 @@ def _time(faults: _Faults, place: str, text: str) -> int | None:
     if moment.tzinfo is None:
         faults.add(place, f"timestamp {text!r} has no offset; write Z for UTC or an offset such as +02:00")
         return None
-    return (moment - _EPOCH) // _MICROSECOND * 1000
+    return _within(faults, place, (moment - _EPOCH) // _MICROSECOND * 1000)
+
+
+def _within(faults: _Faults, place: str, time: int) -> int | None:
+    """`time` [ns] if it lies within the years that profiles may have, else None."""
+    if 0 <= time < _END:
+        return time
+    faults.add(place, f"timestamp is {time / NS:g} s from 1970, outside 1970 to 2199; check its unit")
+    return None
 
 
 def _number(faults: _Faults, place: str, name: str, text: str) -> float | None:

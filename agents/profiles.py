@@ -203,7 +203,7 @@ def _read_npz(path: Path) -> Recording:
             names, kinds, start, step, peak, energy, values = (data[key] for key in keys)
     except FileNotFoundError as error:
         raise ProfileError([f"{path}: there is no such file; {fix}"]) from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         reason = f"cut short, damaged or no profile file ({type(error).__name__}: {error})"
         raise ProfileError([f"{path}: {reason}; {fix}"]) from error
     count = names.shape

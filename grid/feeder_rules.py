@@ -54,7 +54,7 @@ LINE_COLUMNS = (
     Column("r_ohm", 0, 1e6),
     Column("x_ohm", 0, 1e6),
     Column("c_f", 0, 1, default=0.0),
-    Column("i_max_a", 0, 1e6, open=True),
+    Column("i_max_a", 0, 1e9, open=True),  # many nets write 99 999 kA for "no limit"
 )
 TRANSFORMER_COLUMNS = (
     Column("s_va", 0, 1e12, open=True),

@@ -161,6 +161,10 @@ CSV_CASES: list[tuple[list[str], list[str]]] = [
         ["timestamp,a,b", "2016-06-21T10:00Z,1,2", "2016-06-21T10:15Z,1,2", "2016-06-2"],
         ["line 4: has 1 fields, the first line has 3; is the file cut short?"],
     ),
+    (
+        ["timestamp,a", "1969-12-31T23:00Z,1", "2016-06-21T10:00Z,1", "2016-06-21T11:00Z,1"],
+        ["line 2: timestamp is -3600 s from 1970, outside 1970 to 2199; check its unit"],
+    ),
     (["timestamp,a", "2016-06-21T10:15Z,1", "2016-06-21T10:00Z,1"], ["timestamps never rise; sort the rows by time"]),
 ]
 

@@ -42,8 +42,8 @@ def difference(net: Any, feeder: Feeder | None = None, **options: Any) -> float:
     injections = powers(net)
     u_pu = solve(feeder, injections[None, :, 0], injections[None, :, 1]).u_pu[0]
     known = dict(zip(feeder.bus_ids, u_pu, strict=True))
-    names = net.bus.name.where(~net.bus.name.duplicated(keep=False)).str.split().str.join(" ")
-    ids = [name if isinstance(name, str) and name else f"bus {index}" for index, name in names.items()]
+    names = net.bus.name.astype(object).where(~net.bus.name.duplicated(keep=False))
+    ids = [" ".join(name.split()) if isinstance(name, str) and name else f"bus {i}" for i, name in names.items()]
     pairs = [(known[name], u) for name, u in zip(ids, net.res_bus.vm_pu, strict=True) if name in known]
     assert len(pairs) > 0.5 * len(net.bus)
     return float(max(abs(ours - theirs) for ours, theirs in pairs))
@@ -60,6 +60,7 @@ NETS: dict[str, Callable[[], Any]] = {
     "synthetic rural": lambda: networks.create_synthetic_voltage_control_lv_network("rural_1"),
     "four loads": networks.panda_four_load_branch,
     "CIGRE MV": networks.create_cigre_network_mv,
+    "Baran and Wu": networks.case33bw,
 }
 
 
