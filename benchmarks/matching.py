@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import PEERS, Race
 from benchmarks.plain_book import PlainBook
+from benchmarks.wattbook_exchange import PACKET, exchange
 from benchmarks.wattbook_kernel import batch, micro_batch, single
 from benchmarks.workload import CANCEL, LEVELS, LIMIT, Workload, draw
 
@@ -73,10 +74,11 @@ def plain(workload: Workload) -> Race:
 def entrants(only: list[str]) -> tuple[list[Entrant], list[str]]:
     """Engines that can run here, and names of the peers that are not installed."""
     ours = version("wattbook")
-    field_ = [
+    entered = [
         Entrant("wattbook, batch", "whole stream in one call", ours, batch),
         Entrant("wattbook, 64 at a time", "64 messages a call", ours, micro_batch(64)),
         Entrant("wattbook, single", "one call a message", ours, single),
+        Entrant("wattbook, exchange", f"{PACKET} commands a call, checks and journal entries included", ours, exchange),
         Entrant(PLAIN, "one call a message", platform.python_version(), plain),
     ]
     missing = []
@@ -84,10 +86,10 @@ def entrants(only: list[str]) -> tuple[list[Entrant], list[str]]:
         if only and name not in only:
             continue
         try:
-            field_.append(Entrant(name, "one call a message", version(name), adapter))
+            entered.append(Entrant(name, "one call a message", version(name), adapter))
         except PackageNotFoundError:
             missing.append(name)
-    return field_, missing
+    return entered, missing
 
 
 def digest(trades: NDArray[np.int64]) -> str:
@@ -95,11 +97,11 @@ def digest(trades: NDArray[np.int64]) -> str:
     return hashlib.sha256(np.ascontiguousarray(trades, dtype="<i8").tobytes()).hexdigest()[:16]
 
 
-def race(field_: list[Entrant], workload: Workload, repeat: int) -> list[Result]:
+def race(entered: list[Entrant], workload: Workload, repeat: int) -> list[Result]:
     """Run every entrant `repeat` times in turns. CPU time of the process, garbage collection as Python has it."""
-    results = [Result(entrant.name, entrant.how, entrant.release) for entrant in field_]
+    results = [Result(entrant.name, entrant.how, entrant.release) for entrant in entered]
     for turn in range(repeat):
-        for entrant, result in zip(field_, results, strict=True):
+        for entrant, result in zip(entered, results, strict=True):
             go, trades = entrant.prepare(workload)
             gc.collect()
             gc.freeze()
@@ -170,13 +172,13 @@ def main(arguments: list[str] | None = None) -> int:
     if options.messages < 1 or options.repeat < 1:
         parser.error("--messages and --repeat must be at least 1")
 
-    field_, missing = entrants(options.only)
+    entered, missing = entrants(options.only)
     workload = draw(options.messages, options.seed)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in workload.shares().items())
     print(f"{options.messages:,} messages, seed {options.seed}: {shares}; {len(workload.trades):,} trades")
     # Compilation and first imports are not part of the race.
-    race(field_, draw(min(options.messages, 2_000), options.seed + 1), 1)
-    results = race(field_, workload, options.repeat)
+    race(entered, draw(min(options.messages, 2_000), options.seed + 1), 1)
+    results = race(entered, workload, options.repeat)
     print(table(results, options.messages, digest(workload.trades)))
     if missing:
         print(f"not installed: {', '.join(missing)}; get them with: pip install 'wattbook[bench]'")
