@@ -14,6 +14,7 @@ import scenarios
 from agents.devices import registry
 from agents.scenario import reference
 from agents.strategies import STRATEGIES
+from api import message_reference
 from api.cli import app
 from api.cli_reference import commands, markdown
 from market.events import Event
@@ -48,6 +49,12 @@ def test_the_command_line_reference_is_that_of_the_program() -> None:
 def test_the_scenario_reference_is_that_of_the_models() -> None:
     assert (ROOT / "docs" / "scenario.md").read_text(encoding="utf-8") == reference(), (
         "docs/scenario.md is old; run `make docs`"
+    )
+
+
+def test_the_message_reference_is_that_of_the_market() -> None:
+    assert (ROOT / "docs" / "messages.md").read_text(encoding="utf-8") == message_reference.markdown(), (
+        "docs/messages.md is old; run `make docs`"
     )
 
 
