@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from grid import network, tree
 from grid.feeder import Feeder
 from grid.limits import Limits
-from grid.powerflow import Flow, solve
+from grid.powerflow import Flow, PowerFlowError, solve
 from market.capacity import CapacityRows, Gate, OpenGate, Verdict
 from market.orders import MarketSettings
 from market.units import MAX_EXACT
@@ -185,10 +185,13 @@ class FeederGate:
     def verify(self, slots: Sequence[int], keep: bool = False) -> list[Violation]:
         """What power-grid-model finds beyond the limits in whole slots; closed slots are forgotten unless `keep`.
 
-        Raises PowerFlowError, its `slot` counting from 0 within `slots`, if a slot has no solution.
+        Raises PowerFlowError if a slot has no solution.
         """
         active, reactive = self.injections(slots)
-        found = violations(self.feeder, self.settings, active, reactive)
+        try:
+            found = violations(self.feeder, self.settings, active, reactive)
+        except PowerFlowError as error:
+            raise PowerFlowError(error.feeder, slots[error.slot], error.reason) from error
         if found:
             opened = np.array([self._known(slot).opened for slot in slots], dtype=np.float64) * self._watt
             before = _Scale(self.feeder, self.settings).read(solve(self.feeder, opened, reactive))

@@ -34,7 +34,7 @@ class PowerFlowError(RuntimeError):
     def __init__(self, feeder: str, slot: int, reason: str) -> None:
         where = f", slot {slot}" if slot >= 0 else ""
         super().__init__(f"feeder {feeder!r}{where}: no power flow found: {reason}")
-        self.slot = slot
+        self.feeder, self.slot, self.reason = feeder, slot, reason
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ ENERGY, REACTIVE, LOOSE, LEVEL_ROWS = 0, 1, 2, 2 + KINDS
 UNKNOWN, INSIDE, OUTSIDE, NO_STATE = 0, 1, 2, 3
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _square(z):  # type: ignore[no-untyped-def]
     return z.real * z.real + z.imag * z.imag
 
@@ -68,7 +68,7 @@ def solve(tree, net, load, v, current):  # type: ignore[no-untyped-def]  # numba
     return -1
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _injected(load, v):  # type: ignore[no-untyped-def]
     """The current conj(s / v) that a constant power injects."""
     return load * v * (1.0 / _square(v)) if load != 0 else 0.0j
@@ -87,7 +87,7 @@ def _expand(tree, net, load, v, current):  # type: ignore[no-untyped-def]
         v[j] = net[1, j] * current[j] + net[0, j] * v[tree[0, j]]
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _flows(net, v, j, parent):  # type: ignore[no-untyped-def]
     """Currents into the branch of position j: at the parent's end, at its own end."""
     tap_near, tap_far = net[4, j].real, net[4, j].imag
@@ -96,7 +96,7 @@ def _flows(net, v, j, parent):  # type: ignore[no-untyped-def]
     return tap_near * (series + net[3, j] * near), tap_far * (net[3, j] * far - series)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _values(tree, net, v, j):  # type: ignore[no-untyped-def]
     """The complex values that are limited at position j: voltage, and current or power at both ends."""
     parent = tree[0, j]
@@ -162,7 +162,7 @@ def _chord(tree, net, inner, outer, bounds):  # type: ignore[no-untyped-def]
     return min(first, 1.0), code
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _leave(x, d, bound):  # type: ignore[no-untyped-def]
     """Largest t with |x + t d|^2 <= bound, for x inside."""
     a = _square(d)
@@ -172,7 +172,7 @@ def _leave(x, d, bound):  # type: ignore[no-untyped-def]
     return (np.sqrt(b * b + a * max(bound - _square(x), 0.0)) - b) / a
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _enter(x, d, bound):  # type: ignore[no-untyped-def]
     """Smallest t > 0 with |x + t d|^2 = bound, for x outside of that circle; inf if it is never met."""
     a = _square(d)

@@ -176,8 +176,11 @@ def test_a_baseline_without_any_state_refuses_and_does_not_crash(mode: GateMode)
     if mode == "linear":
         assert rows.sensitivity[PV, 0, -1] > 0 == rows.upper[-1]
     gate.refresh(0)
-    with pytest.raises(PowerFlowError, match="slot 0"):
-        gate.verify([0])
+    gate.open(5, np.array([0, 0, -9_000]), zeros(gate))
+    gate.open(4, zeros(gate), zeros(gate))
+    with pytest.raises(PowerFlowError, match="slot 5") as caught:
+        gate.verify([4, 5])
+    assert caught.value.slot == 5
 
 
 def test_a_request_beyond_any_state_is_trimmed_to_what_fits() -> None:
