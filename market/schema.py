@@ -81,7 +81,12 @@ def file_of(target: str | Path) -> Path:
 
 
 def connect(path: Path, *, readonly: bool) -> sa.Engine:
-    """Engine of an existing file. Writers begin with the option `writes`, and a commit is on the disk."""
+    """Engine of an existing file. Writers begin with the option `writes`, and a commit is on the disk.
+
+    Raises LedgerError if a writer may not write.
+    """
+    if not readonly and not os.access(path, os.W_OK):
+        raise LedgerError(f"{path}: {_REASONS['SQLITE_READONLY']}")
     if not readonly or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         mode = "mode=rw"  # also to read: the last one out tidies up the write-ahead log, which `ro` may not
     elif os.access(path.parent, os.W_OK) or _pending(path):
@@ -134,6 +139,7 @@ _REASONS = {
     "SQLITE_CANTOPEN": "cannot be opened; check the permissions of the file and its directory",
     "SQLITE_BUSY": "another process is writing to it; wait for it or stop it",
     "SQLITE_LOCKED": "another process is writing to it; wait for it or stop it",
+    "SQLITE_CONSTRAINT": "another process has stored these entries meanwhile; open it again and go on from there",
     "SQLITE_NOTADB": "is not a ledger (not an SQLite database); check the path",
     "SQLITE_CORRUPT": "is damaged or cut short; restore it from a copy, or audit it to see what is left",
 }
@@ -236,16 +242,18 @@ def create(path: Path) -> None:
             raise LedgerError(
                 f"{path}: exists already; choose another path, or delete it if you can do without"
             ) from error
-    engine = connect(path, readonly=False)
     try:
-        with explained(path), engine.execution_options(writes=True).begin() as connection:
-            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
-        migrate(engine, path, lambda config: command.upgrade(config, "head"))
-    except LedgerError:
-        path.unlink()
+        engine = connect(path, readonly=False)
+        try:
+            with explained(path), engine.execution_options(writes=True).begin() as connection:
+                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION}")
+            migrate(engine, path, lambda config: command.upgrade(config, "head"))
+        finally:
+            engine.dispose()
+    except BaseException:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
         raise
-    finally:
-        engine.dispose()
 
 
 def upgrade(target: str | Path, revision: str = "head") -> None:
@@ -287,8 +295,8 @@ def _migrate(target: str | Path, step: Callable[[Config], None]) -> None:
     path = file_of(target)
     with _reading(path):
         pass  # it is a ledger: only now may it be written to
-    lock = WriterLock(path)
     engine = connect(path, readonly=False)
+    lock = WriterLock(path)
     try:
         migrate(engine, path, step)
     finally:

@@ -56,8 +56,8 @@ class Ledger:
         schema.check(path)
         self.path = path
         self._market: CreateMarket | None = None
-        self._lock = None if readonly else schema.WriterLock(path)
         self._engine = schema.connect(path, readonly=readonly)
+        self._lock = None if readonly else schema.WriterLock(path)
         try:
             self._insert_entry = str(sa.insert(schema.journal).compile(dialect=self._engine.dialect))
             self._insert_posting = str(sa.insert(schema.posting).compile(dialect=self._engine.dialect))
@@ -152,18 +152,12 @@ class Ledger:
     def entry_pages(self, first: int = 1) -> Iterator[list[Entry]]:
         """The entries from `first` on, some thousand at a time. Raises JournalError with the seq of a damaged one."""
         for rows in self._journal_pages(first):
-            page = []
-            for seq, body, _ in rows:
-                try:
-                    page.append(journal.decode(body))
-                except journal.JournalError as error:
-                    raise journal.JournalError(error.reason, seq) from error
-            yield page
+            yield [_entry(seq, body) for seq, body, _ in rows]
 
     def entries(self, first: int = 1) -> Iterator[Entry]:
         """Every entry from `first` on, in order. Raises JournalError with the seq of a damaged one."""
-        for page in self.entry_pages(first):
-            yield from page
+        for seq, body, _ in self.bodies(first):
+            yield _entry(seq, body)
 
     def postings(self, first: int = 1) -> Iterator[PostingRow]:
         """(seq, line, account, asset, amount) of every posting from entry `first` on. Checks the sums as it reads.
@@ -222,6 +216,13 @@ class Ledger:
             cursor = connection.execute(statement).cursor
             assert cursor is not None
             return list(cursor.fetchall())  # plain tuples as the driver makes them, several times as fast as rows
+
+
+def _entry(seq: int, body: bytes) -> Entry:
+    try:
+        return journal.decode(body)
+    except journal.JournalError as error:
+        raise journal.JournalError(error.reason, seq) from error
 
 
 def _creation(entry: Entry) -> CreateMarket | None:

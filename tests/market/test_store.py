@@ -186,6 +186,18 @@ def test_there_is_one_writer_and_any_number_of_readers(path: Path) -> None:
     Ledger.open(path, readonly=False).close()
 
 
+def test_an_entry_that_somebody_else_stored_is_not_stored_twice(path: Path) -> None:
+    more = Entry(len(ENTRIES) + 1, Cancel("anna", 1), (Accepted(),))
+    with Ledger.open(path, readonly=False) as writer:
+        connection = sqlite3.connect(path)
+        connection.execute("INSERT INTO journal VALUES (?, x'00', x'00')", (more.seq,))
+        connection.commit()
+        connection.close()
+        with pytest.raises(LedgerError, match="open it again"):
+            writer.append([more])
+    assert audit(path).first_bad == more.seq
+
+
 def test_a_writer_in_another_process_is_noticed(path: Path) -> None:
     code = "import sys; from market.store import Ledger; Ledger.open(sys.argv[1], readonly=False)"
     with Ledger.open(path, readonly=False):
@@ -276,6 +288,16 @@ def test_a_read_only_directory_is_readable_and_refuses_writers() -> None:
     assert left == ["ledger.db"]
 
 
+def test_a_read_only_file_refuses_writers_at_once() -> None:
+    with TemporaryDirectory() as name:
+        path = ledger_at(Path(name) / "ledger.db", ENTRIES)
+        path.chmod(0o444)
+        path.parent.chmod(0o777)
+        result = python(AS_NOBODY + "Ledger.open(sys.argv[1], readonly=False)", path)
+        assert not path.with_name("ledger.db-writer").exists()
+    assert "may not be written; check the permissions" in result.stderr
+
+
 def long_journal(length: int) -> list[Entry]:
     fill = [Entry(seq, Cancel("x" * 60, 1), (Accepted(),)) for seq in range(2, length + 1)]
     return [Entry(1, CreateMarket(SETTINGS, FEEDER), (Accepted(),)), *fill]
@@ -319,6 +341,18 @@ ledger.close()
     assert "What was stored before is intact" in result.stdout
     with Ledger.open(path) as ledger:
         assert list(ledger.entries()) == long_journal(200)
+
+
+def test_a_ledger_that_cannot_be_made_leaves_no_file(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from market.store import Ledger
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+Ledger.create(sys.argv[1])
+"""
+    result = python(code, tmp_path / "ledger.db")
+    assert "LedgerError" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_writer_leaves_a_ledger_that_opens_and_holds_what_was_acknowledged(tmp_path: Path) -> None:
