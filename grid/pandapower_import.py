@@ -21,6 +21,15 @@ from grid.feeder import Feeder, FeederError
 CONNECTIONS = ("load", "asymmetric_load")
 """Tables of a net whose elements become connections unless the caller says otherwise."""
 
+SIMBENCH = {
+    "license": "ODbL-1.0",
+    "attribution": (
+        "SimBench (https://simbench.de), University of Kassel, TU Dortmund, RWTH Aachen University and Fraunhofer IEE;"
+        " made available under the Open Database License (https://opendatacommons.org/licenses/odbl/1-0/)"
+    ),
+}
+"""Whose the nets of SimBench are; every feeder made from one says so."""
+
 _INSTALL = "run: pip install 'wattbook[import]'"
 _REFUSED = {
     "gen": "it holds the voltage of its bus; make it an sgen",
@@ -46,7 +55,7 @@ def from_simbench(code: str, connections: Sequence[str] = CONNECTIONS) -> Feeder
 
     Raises FeederError if simbench is not installed, the code is unknown, or the net is no radial feeder.
     """
-    return from_pandapower(simbench_net(code), name=code, connections=connections)
+    return from_pandapower(simbench_net(code), name=code, connections=connections, **SIMBENCH)
 
 
 def simbench_net(code: str) -> Any:

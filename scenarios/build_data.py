@@ -13,18 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.profiles import write_npz
-from grid.pandapower_import import from_pandapower, simbench_net
+from grid.pandapower_import import SIMBENCH, from_pandapower, simbench_net
 from market.slots import MINUTE, parse_time
 
 DATA = Path(__file__).resolve().parent / "data"
 VILLAGE = "1-LV-rural2--0-sw"
-SIMBENCH = {
-    "license": "ODbL-1.0",
-    "attribution": (
-        "SimBench (https://simbench.de), University of Kassel, TU Dortmund, RWTH Aachen University and Fraunhofer IEE;"
-        " made available under the Open Database License (https://opendatacommons.org/licenses/odbl/1-0/)"
-    ),
-}
 IEEE = {
     "license": "BSD-3-Clause",
     "attribution": (

@@ -83,7 +83,7 @@ def test_a_simbench_net_keeps_its_voltages(code: str) -> None:
 def test_a_simbench_code_gives_its_loads_with_their_profiles() -> None:
     pytest.importorskip("simbench", reason="simbench is not installed (extra `import`)")
     feeder = from_simbench("1-LV-rural1--0-sw")
-    assert feeder.name == "1-LV-rural1--0-sw"
+    assert (feeder.name, feeder.license) == ("1-LV-rural1--0-sw", "ODbL-1.0")
     assert feeder.connection_ids[:2] == ["slack", "LV1.101 Load 1"]
     assert {profile[:2] for profile in feeder.connection_profile[1:]} == {"H0", "L1", "L2"}
     assert abs(np.nanmean(feeder.x)) < 1
