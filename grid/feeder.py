@@ -120,7 +120,7 @@ class Feeder:
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Feeder) and self.to_json() == other.to_json()
+        return isinstance(other, Feeder) and self.digest == other.digest
 
     def __hash__(self) -> int:
         return hash(self.digest)
