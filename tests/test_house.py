@@ -42,7 +42,14 @@ FLOATS_ALLOWED = {
 }
 SQL_ALLOWED = {"market/store.py", "market/schema.py"}
 # Run by the console script, by `python -m`, by make, or by hand; or offered to those who write their own strategies.
-ENTRY_POINTS = {"api.cli", "api.__main__", "api.cli_reference", "scenarios.build_data", "agents.strategies.conformance"}
+ENTRY_POINTS = {
+    "api.cli",
+    "api.__main__",
+    "api.cli_reference",
+    "scenarios.build_data",
+    "agents.strategies.conformance",
+    "agents.devices.conformance",
+}
 
 SQL = re.compile(
     r"\s*(SELECT\b.+\bFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|PRAGMA\s+\w|(CREATE|DROP|ALTER)\s+(TABLE|INDEX|TRIGGER|VIEW))\b",
