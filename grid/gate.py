@@ -40,7 +40,7 @@ class Violation(NamedTuple):
     value: float
     limit: float
     before: float = float("nan")
-    """The value when the slot was last opened; NaN if that is not known."""
+    """The value when the slot was last opened; NaN if that is not known, or if there was no state then."""
 
     @property
     def by_trade(self) -> bool:
@@ -191,16 +191,26 @@ class FeederGate:
         try:
             found = violations(self.feeder, self.settings, active, reactive)
         except PowerFlowError as error:
-            raise PowerFlowError(error.feeder, slots[error.slot], error.reason) from error
-        if found:
-            opened = np.array([self._known(slot).opened for slot in slots], dtype=np.float64) * self._watt
-            before = _Scale(self.feeder, self.settings).read(solve(self.feeder, opened, reactive))
-            found = [item._replace(slot=slots[item.slot], before=before[item.element][item.slot]) for item in found]
+            slot = slots[error.slot] if error.slot >= 0 else -1
+            raise PowerFlowError(error.feeder, slot, error.reason) from error
+        before = {row: self._before(slots[row], reactive[row]) for row in {item.slot for item in found}}
+        found = [
+            item._replace(slot=slots[item.slot], before=before[item.slot].get(item.element, np.nan)) for item in found
+        ]
         if not keep:
             for slot in slots:
                 if not self._known(slot).is_open:
                     del self._slots[slot]
         return found
+
+    def _before(self, slot: int, reactive: Floats) -> dict[str, float]:
+        """Value of every element when the slot was last opened; empty if there was no state then."""
+        opened = self._known(slot).opened * self._watt
+        try:
+            flow = solve(self.feeder, opened[np.newaxis], reactive[np.newaxis])
+        except PowerFlowError:
+            return {}
+        return {name: float(values[0]) for name, values in _Scale(self.feeder, self.settings).read(flow).items()}
 
     def _solve(self, at: _Slot, schedule: Ints) -> bool:
         net = self._network
