@@ -42,7 +42,6 @@ bench: $(VENV)/.bench  ## race the matching kernel against other order books (ME
 docs: $(VENV)/.dev  ## write the generated pages of docs/ anew
 	$(BIN)/python -m api.cli_reference > docs/cli.md
 	$(BIN)/python -m api.message_reference > docs/messages.md
-	$(BIN)/python -m api.message_reference > docs/messages.md
 	$(BIN)/python -c 'from agents.scenario import reference; print(reference(), end="")' > docs/scenario.md
 
 check: lint types test  ## lint, types and tests
