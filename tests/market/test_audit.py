@@ -17,7 +17,7 @@ from market.conservation import Conservation
 from market.events import Cancelled, Entry, Event, Expired, GateClosed, Limited, Settled, Traded
 from market.ledger import LedgerError, postings
 from market.orders import AdvanceClock, Cancel, GateMode, MarketSettings, Submit
-from market.replay import replay
+from market.replay import Replayer, replay
 from market.store import Ledger
 from tests.market import day
 from tests.market.day import CONNECTIONS, gate_of, ledger_at, trade_seq
@@ -205,6 +205,30 @@ def test_a_forged_event_is_found_though_hashes_and_postings_fit_it(
     assert report.first_bad == seq
     assert {finding.check for finding in report.findings if finding.seq == seq} == found
     assert not checks(report) & {"leaf", "canonical", "postings", "zero_sum", "sequence"}
+
+
+NUMBERS = [
+    (entry.seq, place, field)
+    for entry in ENTRIES
+    for place, event in enumerate(entry.events)
+    for field in event.__struct_fields__
+    if type(getattr(event, field)) in (int, bool)
+]
+
+
+@settings(max_examples=80, deadline=None)
+@given(target=st.sampled_from(NUMBERS), change=st.integers(-600, 600).filter(bool))
+def test_the_replay_names_the_entry_in_which_any_one_number_is_forged(
+    target: tuple[int, int, str], change: int
+) -> None:
+    seq, place, field = target
+    events = list(ENTRIES[seq - 1].events)
+    value = getattr(events[place], field)
+    forged = not value if isinstance(value, bool) else value + change
+    events[place] = msgspec.structs.replace(events[place], **{field: forged})
+    mismatch = Replayer().run(replaced(seq, lambda entry: msgspec.structs.replace(entry, events=tuple(events))))
+    assert mismatch is not None
+    assert mismatch.seq == seq
 
 
 def test_a_forged_command_is_found_by_the_replay(tmp_path: Path) -> None:

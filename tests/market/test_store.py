@@ -170,6 +170,16 @@ def test_nobody_writes_to_a_ledger_opened_for_reading(path: Path) -> None:
         ledger.append([Entry(len(ENTRIES) + 1, Cancel("anna", 1), (Accepted(),))])
 
 
+def test_a_ledger_opens_without_loading_what_only_migrations_and_tables_need(path: Path) -> None:
+    code = """
+import sys
+from market.store import Ledger
+Ledger.open(sys.argv[1]).close()
+print(sorted({"alembic", "pandas", "numba"} & sys.modules.keys()))
+"""
+    assert python(code, path).stdout == "[]\n"
+
+
 def test_there_is_one_writer_and_any_number_of_readers(path: Path) -> None:
     more = Entry(len(ENTRIES) + 1, Cancel("anna", 1), (Accepted(),))
     with Ledger.open(path, readonly=False) as writer:
