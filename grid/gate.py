@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from grid import network, tree
 from grid.feeder import Feeder
-from grid.limits import Limits
+from grid.limits import Limits, ratios
 from grid.powerflow import Flow, PowerFlowError, solve
 from market.capacity import CapacityRows, Gate, OpenGate, Verdict
 from market.orders import MarketSettings
@@ -217,12 +218,16 @@ class FeederGate:
         found: bool = tree.state_at(net.tree, net.net, net.connection, at.levels, at.work, schedule, self._per_wh)
         return found
 
+    @cached_property
+    def _screened(self) -> tuple[Ints, Floats]:
+        return self._limits.screened()
+
     def _make_rows(self, at: _Slot) -> None:
         """Screened rows if all limits hold at the start, which the screening presumes; else every row."""
         net = self._network
         found = self._solve(at, at.schedule)
         held = found and tree.inside(net.tree, net.net, at.work[tree.TRIAL], self._bounds)
-        at.codes, bounds = self._limits.screened() if held else self._limits.every()
+        at.codes, bounds = self._screened if held else self._limits.every()
         low = at.codes < len(net.bus)
         r, c = len(at.codes) + 1, len(at.schedule)
         unit = np.floor(bounds * self._limits.units(at.codes))
@@ -307,8 +312,7 @@ class _Scale:
     """Reads flows against the limits of one market, the elements named as the gate names them."""
 
     def __init__(self, feeder: Feeder, settings: MarketSettings) -> None:
-        limits = Limits.of(network.build(feeder), settings)
-        self._high, self._low, self._loading = limits.high, limits.low, limits.loading
+        self._low, self._high, self._loading = ratios(settings)
         self._buses = feeder.bus_ids
         self._branches = [f"branch:{name}" for name in feeder.line_ids + feeder.transformer_ids]
 

@@ -29,6 +29,21 @@ SAG_PU = 2e-4
 """A voltage within a plain cable that can pass those of its two ends by at most this much needs no linear row."""
 
 
+def ratios(settings: MarketSettings) -> tuple[float, float, float]:
+    """Least and greatest voltage [pu], greatest loading. Raises ValueError with every setting that makes no sense."""
+    errors = []
+    if not 0 < settings.voltage_min_ppm < settings.voltage_max_ppm:
+        band = f"{settings.voltage_min_ppm} to {settings.voltage_max_ppm}"
+        errors.append(f"voltage_min_ppm must be above 0 and below voltage_max_ppm, got {band}")
+    if settings.loading_max_ppm <= 0:
+        errors.append(f"loading_max_ppm must be above 0, got {settings.loading_max_ppm}")
+    if settings.slot_seconds <= 0:
+        errors.append(f"slot_seconds must be above 0, got {settings.slot_seconds}")
+    if errors:
+        raise ValueError("; ".join(errors))
+    return settings.voltage_min_ppm / 1e6, settings.voltage_max_ppm / 1e6, settings.loading_max_ppm / 1e6
+
+
 @dataclass(frozen=True, eq=False)
 class Limits:
     """Bounds of a network of N positions under one market's settings."""
@@ -41,18 +56,7 @@ class Limits:
     @classmethod
     def of(cls, network: Network, settings: MarketSettings) -> Limits:
         """Raises ValueError with every setting that makes no sense."""
-        errors = []
-        if not 0 < settings.voltage_min_ppm < settings.voltage_max_ppm:
-            band = f"{settings.voltage_min_ppm} to {settings.voltage_max_ppm}"
-            errors.append(f"voltage_min_ppm must be above 0 and below voltage_max_ppm, got {band}")
-        if settings.loading_max_ppm <= 0:
-            errors.append(f"loading_max_ppm must be above 0, got {settings.loading_max_ppm}")
-        if settings.slot_seconds <= 0:
-            errors.append(f"slot_seconds must be above 0, got {settings.slot_seconds}")
-        if errors:
-            raise ValueError("; ".join(errors))
-        ratios = (settings.voltage_min_ppm, settings.voltage_max_ppm, settings.loading_max_ppm)
-        return cls(network, *(ppm / 1e6 for ppm in ratios))
+        return cls(network, *ratios(settings))
 
     def squares(self) -> Floats:
         """(KINDS, N) squared bounds [pu], a hair inside of the limits."""
