@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -269,7 +270,7 @@ def _groups(groups: Sequence[Group | None], market: Market | None, errors: list[
         errors.extend(_devices(group, path))
         errors.extend(_size(group, path))
         for k, extra in enumerate(group.devices):
-            errors.extend(_found(registry.device, extra.name, f"{path}.devices[{k}].name"))
+            errors.extend(_own_device(extra, f"{path}.devices[{k}]"))
         _strategies(group.strategy, f"{path}.strategy", errors)
         if market is not None:
             for name, prices in (("value", group.value), ("cost", group.cost)):
@@ -299,6 +300,16 @@ def _devices(group: Group, path: str) -> Iterator[str]:
         if not any(getattr(group, name) for name in DEVICES if name != "battery"):
             need = "a battery stores its owner's own energy; give the group a load or a generator too"
             yield f"{path}.battery: {need}"
+
+
+def _own_device(extra: Device, path: str) -> Iterator[str]:
+    faults = list(_found(registry.device, extra.name, f"{path}.name"))
+    yield from faults
+    if not faults:
+        try:
+            inspect.signature(registry.device(extra.name)).bind(None, **extra.params)
+        except TypeError as error:
+            yield f"{path}.params: do not fit {extra.name}: {error}"
 
 
 def _found(find: Callable[[str], object], name: str, path: str) -> Iterator[str]:

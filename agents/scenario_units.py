@@ -25,6 +25,8 @@ class Unit:
 
 
 _NUMBER = re.compile(r"\s*([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*(%|[A-Za-z/]+)?\s*\Z")
+MOST = 1e8
+"""Largest power [kW] or energy [kWh] of one device; its Wh stay exact."""
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 
@@ -124,8 +126,10 @@ def _positive_range(unit: str) -> Callable[[object], Range]:
             low, high = (_number(bound, unit) for bound in value)
         else:
             low = high = _number(value, unit)
-        if not 0 < low < float("inf") or not 0 < high < float("inf"):
+        if not (low > 0 and high > 0):
             raise ValueError("must be > 0")
+        if not (low <= MOST and high <= MOST):
+            raise ValueError(f"must be at most {MOST:,.0f} {unit}".replace(",", "_"))
         if low > high:
             raise ValueError("least is greater than most: swap the two")
         return Range(low, high)

@@ -162,6 +162,15 @@ def test_a_users_profile_in_kw_keeps_its_size(tmp_path: Path) -> None:
     assert built(text).load_wh.tolist() == [[250, 500, 1000, 0]]
 
 
+def test_a_device_of_ones_own_joins_by_its_import_path() -> None:
+    own = "    devices: [{name: 'agents.devices.wind:Wind', params: {kw: 5}, share: 20 %}]\n"
+    people = built(BASE + own)
+    wind = people.generation_by_source()["wind"]
+    assert np.count_nonzero(wind.any(axis=1)) == 2
+    assert wind.max() <= 1250
+    assert np.array_equal(people.must_run_wh - wind, built().must_run_wh)
+
+
 def test_names_not_numbers_decide_what_a_child_draws() -> None:
     seed = np.random.SeedSequence(1)
     assert child(seed, "a", "b").spawn_key == child(np.random.SeedSequence(1), "a", "b").spawn_key

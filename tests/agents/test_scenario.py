@@ -188,6 +188,8 @@ def test_all_errors_are_said_at_once() -> None:
         ("[2_000, 4_000] -> [4_000, 2_000]", r"participants\[0\].load.annual_kwh: least is greater than most"),
         ("[2_000, 4_000] -> 2 MWh", r"participants\[0\].load.annual_kwh: needs kWh, not MWh, got '2 MWh'"),
         ("{annual_kwh: [2_000, 4_000]} -> {}", r"participants\[0\].load.annual_kwh: is missing"),
+        ("kwp: 5 -> kwp: .inf", r"participants\[0\].pv.kwp: must be at most 100_000_000 kWp, got inf"),
+        ("kwp: 5 -> kwp: .nan", r"participants\[0\].pv.kwp: must be > 0, got nan"),
         ("40 % -> 140 %", r"participants\[0\].pv.share: must be > 0 and <= 1, got '140 %'"),
         ("1.5 kW -> 1.5 kWh", r"participants\[0\].pv.static_export_limit: needs kW, not kWh"),
         ("strategy: zip -> strategy: {name: zip, params: {b: 1}}", r"participants\[0\].strategy: b: zip has no such"),
@@ -197,6 +199,10 @@ def test_all_errors_are_said_at_once() -> None:
         ("strategy: zip -> battery: {kwh: 5, kw: 3, rule: greedy}", r"participants\[0\].battery.rule: unknown rule"),
         ("strategy: zip -> battery: {kwh: 6_000, kw: 3}", r"participants\[0\].battery.kwh: must be <= 5000"),
         ("strategy: zip -> devices: [{name: nonsense}]", r"participants\[0\].devices\[0\].name: unknown device"),
+        (
+            "strategy: zip -> devices: [{name: wind, params: {mw: 3}}]",
+            r"participants\[0\].devices\[0\].params: do not fit wind: missing a required argument: 'kw'",
+        ),
         ("name: corner -> name: corner\nmarket: {slot: 7 min}", "market.slot: must divide a day"),
         ("name: corner -> name: corner\nmarket: {gate_closure: 2 h}", "market.opens_before: must be longer"),
         (
