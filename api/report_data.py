@@ -50,7 +50,7 @@ def report_data(run: Run) -> dict[str, Any]:
     table, summary = run.results.slots, run.results.summary
     block = -(-len(table) // MOST_STEPS)
     starts = np.arange(0, len(table), block)
-    times, zone = _times(table["delivery"].iloc[starts].tolist(), len(table) // block)
+    times, zone = _times(table["delivery"].iloc[starts].tolist())
     title = summary["title"] or f"The market {summary['scenario']}"
     books = _depth(run, starts)
     return {
@@ -85,7 +85,7 @@ def report_data(run: Run) -> dict[str, Any]:
     }
 
 
-def _times(deliveries: list[str], count: int) -> tuple[list[str], str]:
+def _times(deliveries: list[str]) -> tuple[list[str], str]:
     """Labels of the steps and what they are: times of one day, or dates with times."""
     days = sorted({text[:10] for text in deliveries})
     first = datetime.fromisoformat(days[0])
@@ -105,7 +105,7 @@ def _price(table: pd.DataFrame, starts: NDArray[np.int64], settings: MarketSetti
     traded = np.add.reduceat(energy, starts)
     mean = np.divide(money, traded, out=np.full(len(starts), np.nan), where=traded > 0)
     return {
-        "unit": f"{'ct' if settings.currency == 'EUR' else settings.currency + '/100'}/kWh",
+        "unit": "ct/kWh",
         "mean": _listed(mean),
         "low": _listed(np.fmin.reduceat(table["price_low_ct"].to_numpy(dtype=float), starts)),
         "high": _listed(np.fmax.reduceat(table["price_high_ct"].to_numpy(dtype=float), starts)),

@@ -31,6 +31,8 @@ class Places(NamedTuple):
     x: Floats
     y: Floats
     said: str
+    said_upright: str
+    """What to say where the drawing is turned a quarter to the left, to stand upright on a phone."""
 
 
 def tree(feeder: Feeder) -> Tree:
@@ -65,13 +67,16 @@ def _geographic(feeder: Feeder) -> Places:
     x, y = feeder.x - feeder.x.mean(), feeder.y - feeder.y.mean()
     if np.abs(feeder.x).max() <= 180 and np.abs(feeder.y).max() <= 90:
         x = x * np.cos(np.radians(feeder.y.mean()))  # degrees of longitude are shorter than those of latitude
-    said = "at their places, north up"
+    north, upright = "north up", "north to the left"
     if np.ptp(y) > np.ptp(x):
-        x, y, said = y, -x, "at their places, north to the right"
+        x, y, north, upright = y, -x, "north to the right", "north up"
     width, height = float(np.ptp(x)), float(np.ptp(y))
+    stretched = ""
     if width > WIDEST * height > 0:
-        y, said = y * (width / (WIDEST * height)), said + ", stretched across"
-    return Places(x / width, y / width, said)
+        y, stretched = y * (width / (WIDEST * height)), ", stretched across"
+    return Places(
+        x / width, y / width, f"at their places, {north}{stretched}", f"at their places, {upright}{stretched}"
+    )
 
 
 def _tree_places(feeder: Feeder) -> Places:
@@ -90,7 +95,8 @@ def _tree_places(feeder: Feeder) -> Places:
             low[above], high[above] = min(low[above], middle), max(high[above], middle)
     across = max(1, int(seen.depth.max()))
     y = (low + high) / 2 / max(1, len(ends) - 1) / WIDEST
-    return Places(seen.depth / across, y, "drawn as a tree from the source, not to scale")
+    said = "drawn as a tree from the source, not to scale"
+    return Places(seen.depth / across, y, said, said)
 
 
 def _ends(feeder: Feeder, end: str) -> list[int]:

@@ -26,7 +26,7 @@ def feeder_map(results: Results, feeder: Feeder, settings: MarketSettings, start
     busiest = results.grid["loading"].max(axis=1, initial=0.0)[starts]
     return {
         "name": feeder.name or "The feeder",
-        "placed": at.said,
+        "placed": [at.said, at.said_upright],
         "start": int(np.argmax(busiest)),
         "band": [settings.voltage_min_ppm / 1e6, settings.voltage_max_ppm / 1e6],
         "reach": max(LEAST_REACH, float(np.ceil(np.abs(u - 1).max() * 100) / 100)),

@@ -62,15 +62,17 @@ def feeder(data: Data) -> str:
             buses,
         ),
     ) + folded(
-        "Table: fullest hour of every branch",
+        "Table: highest loading of every branch",
         table(
             "Highest loading of each branch",
             [("branch", None), ("kind", None), ("rating", None), ("highest loading, %", 1)],
             branches,
         ),
     )
+    wide, upright = map(text, net["placed"])
+    placed = f'<span class="wide">{wide}</span><span class="upright">{upright}</span>'
     caption = (
-        f"<strong>{text(net['name'])}</strong>: {len(net['buses'])} buses, {text(net['placed'])}. "
+        f"<strong>{text(net['name'])}</strong>: {len(net['buses'])} buses, {placed}. "
         "The square is the source, a branch in red carries more than its rating. "
         f"Voltage must stay within {number(net['band'][0])} to {number(net['band'][1])} pu."
     )

@@ -47,7 +47,15 @@ def _groups(summary: dict[str, Any]) -> Table:
     unit = summary["currency"]
     compared = "without_local_trading" in summary
     names = [f"saved {unit}", f"gain {unit}", "self-sufficient %", "without %"] if compared else ["self-sufficient %"]
-    table = _table("\nGroups", "group", "members", "bought locally kWh", "sold locally kWh", f"bill {unit}", *names)
+    table = _table(
+        "\nGroups, and their trade with neighbours",
+        "group",
+        "members",
+        "bought kWh",
+        "sold kWh",
+        f"bill {unit}",
+        *names,
+    )
     for name, group in summary["groups"].items():
         more = [_percent(group["self_sufficiency"])]
         if compared:

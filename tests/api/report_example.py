@@ -22,7 +22,7 @@ def example() -> dict[str, Any]:
         ],
         "map": {
             "name": "street",
-            "placed": "drawn as a tree",
+            "placed": ["north up", "north to the left"],
             "reach": 0.05,
             "start": 1,
             "source": 0,

@@ -36,7 +36,7 @@ def test_depth_counts_branches_and_children_follow_their_parents() -> None:
 
 
 def test_a_feeder_without_places_is_drawn_as_a_tree() -> None:
-    x, y, said = places(street())
+    x, y, said, _ = places(street())
     assert "tree" in said
     assert len({*zip(x.tolist(), y.tolist(), strict=True)}) == 5
     assert np.isfinite([x, y]).all()
@@ -45,21 +45,22 @@ def test_a_feeder_without_places_is_drawn_as_a_tree() -> None:
 
 def test_known_places_keep_their_proportions() -> None:
     spots = {"s": (0.0, 0.0), "a": (1000.0, 0.0), "b": (2000.0, 500.0), "c": (3000.0, 2000.0), "d": (1000.0, 2000.0)}
-    x, y, said = places(street(spots))
+    x, y, said, _ = places(street(spots))
     assert said == "at their places, north up"
     assert np.ptp(x) / np.ptp(y) == pytest.approx(3000 / 2000)
 
 
 def test_a_long_street_lies_down_and_is_stretched() -> None:
     spots = {name: (0.01 * (name == "d"), 10.0 * rank) for rank, name in enumerate("sabcd")}
-    x, y, said = places(street(spots))
+    x, y, said, upright = places(street(spots))
     assert "north to the right" in said
+    assert "north up" in upright
     assert "stretched" in said
     assert np.ptp(x) / np.ptp(y) == pytest.approx(WIDEST)
 
 
 def test_places_in_one_straight_line_need_no_height() -> None:
     spots = {name: (10.0 * rank, 5.0) for rank, name in enumerate("sabcd")}
-    x, y, _ = places(street(spots))
+    x, y, _, _ = places(street(spots))
     assert np.ptp(x) == pytest.approx(1.0)
     assert np.ptp(y) == 0.0

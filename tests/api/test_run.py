@@ -12,9 +12,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agents import MarketModel
+from api import report, report_data
 from api.cli import app
 from api.digest import seal
 from api.errors import Exit
+from api.report_page import page
 from market.ledger import LedgerError
 from market.store import Ledger
 
@@ -94,6 +96,21 @@ def test_energy_in_equals_energy_out_in_every_step_of_the_report(finished: tuple
     ]
     assert len(totals[0]) == 3
     assert totals[0] == pytest.approx(totals[1], abs=1e-3)
+
+
+def test_a_long_run_is_shown_in_blocks_that_keep_every_sum(
+    finished: tuple[Path, Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = report.read(finished[0])
+    whole = report_data.report_data(run)
+    monkeypatch.setattr(report_data, "MOST_STEPS", 2)
+    blocks = report_data.report_data(run)
+    assert len(whole["times"]) == 3
+    assert len(blocks["times"]) == len(blocks["map"]["runs"][0]["u"]) == len(blocks["refused"]["slots"]) == 2
+    assert "2 slots" in blocks["headline_note"]
+    assert sum(blocks["volume"]["local"]) == pytest.approx(sum(whole["volume"]["local"]))
+    assert max(blocks["compare"][0]["loading"]) == max(whole["compare"][0]["loading"])
+    assert page(blocks)
 
 
 def test_an_audit_of_a_changed_ledger_exits_with_1(finished: tuple[Path, Result], tmp_path: Path) -> None:

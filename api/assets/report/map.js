@@ -14,9 +14,9 @@ const voltScale = () => (isDark()
   ? [[0, "#4DA3FF"], [0.25, "#7FB2E5"], [0.5, "#59606A"], [0.75, "#F0B060"], [1, "#FF8A1F"]]
   : [[0, "#0B4F9E"], [0.25, "#6FA8DC"], [0.5, "#E9E6DE"], [0.75, "#F0A552"], [1, "#B84A00"]]);
 
-// A phone stands upright, so a feeder that lies on its side is turned.
-const acrossOf = (map) => (narrow() ? map.y : map.x);
-const upOf = (map) => (narrow() ? map.x.map((value) => -value) : map.y);
+// A phone stands upright, so there the feeder is turned a quarter to the left.
+const acrossOf = (map) => (narrow() ? map.y.map((value) => -value) : map.x);
+const upOf = (map) => (narrow() ? map.x : map.y);
 
 function branchTraces(run, slot) {
   const map = report.map;
