@@ -19,6 +19,7 @@ from grid import network, tree
 from grid.feeder import Feeder
 from grid.limits import Limits, ratios
 from grid.powerflow import Flow, PowerFlowError, solve
+from grid.sensitivity import write_rows
 from market.capacity import CapacityRows, Gate, OpenGate, Verdict
 from market.orders import MarketSettings
 from market.units import MAX_EXACT
@@ -252,12 +253,9 @@ class FeederGate:
         if not found:
             rows.sensitivity[:, 0, -1] = net.connection
             return
-        dv = tree.tangent(net.tree, net.net, state, load, net.connection)
+        arrays = rows.state[:, :-1], rows.sensitivity[:, :, :-1]
         units = self._limits.units(at.codes)
-        tree.fill_rows(
-            net.tree, net.net, state, dv, at.codes, units, self._per_wh, rows.state[:, :-1], rows.sensitivity[:, :, :-1]
-        )
-        steepest = float(np.abs(dv).max(initial=0.0)) * self._per_wh
+        steepest = write_rows(net, (state, load), at.codes, units, self._per_wh, arrays)
         rows.refresh_after = max(1, int(REFRESH_PU / steepest)) if steepest > 0 else 0
 
     def _place(self, connection: int) -> int:

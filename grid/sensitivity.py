@@ -12,6 +12,7 @@ from grid.network import BASE_VA, Network
 from grid.powerflow import PowerFlowError
 
 Complexes = NDArray[np.complex128]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,25 @@ def tangent(network: Network, point: Point) -> Tangent:
     dv = tree.tangent(network.tree, network.net, point.state, point.load, network.connection) / BASE_VA
     current_from, current_to = _currents(network, dv)
     return Tangent(dv[:, network.position], current_from, current_to)
+
+
+def write_rows(
+    network: Network,
+    point: tuple[Complexes, Complexes],
+    codes: NDArray[np.int64],
+    units: Floats,
+    per_wh: float,
+    rows: tuple[Floats, Floats],
+) -> float:
+    """Write the rows `codes` (R,) of `grid.limits` at a `point` (state and load in tree order) into `rows`.
+
+    `rows` are the state (2, R) and its change per Wh (C, 2, R), rounded to whole `units` (R,) per pu; `per_wh` is the
+    power of one Wh [pu]. Returns by how much one Wh moves the voltage that it moves most [pu].
+    """
+    state, load = point
+    dv = tree.tangent(network.tree, network.net, state, load, network.connection)
+    tree.fill_rows(network.tree, network.net, state, dv, codes, units, per_wh, *rows)
+    return float(np.abs(dv).max(initial=0.0)) * per_wh
 
 
 def _currents(network: Network, voltages: Complexes) -> Complexes:
