@@ -18,7 +18,6 @@ MAX_LEVELS = _LEVELS[-1]
 MAX_ORDERS = _POOLS[-1]
 _EVENTS = 4096
 _WHY = {kernel.WHY_PARTICIPANT: "participant", kernel.WHY_IOC: "ioc", kernel.WHY_AMENDED: "amended"}
-_NO_ROWS = (np.zeros((2, 0)), np.zeros((0, 2, 0)), np.zeros(0), np.zeros(0), 0)
 
 
 class Top(NamedTuple):
@@ -82,7 +81,9 @@ class Book:
         self._where = np.full(1024, -1, np.int32)
         self._baseline = np.zeros((2, connections), np.int64)
         self._allowance = np.zeros((2, connections), np.int64)
-        self._blocked = np.zeros(connections + 1, np.int64)
+        self._blocked = np.zeros((connections + 1, connections + 1), np.int64)
+        self._witness = np.full((connections + 1, connections + 1), -1, np.int32)
+        self._capacity = _capacity(self.schedule, None)
         # Names of limits that the gate answered with; the kernel's row numbers go on behind those of `rows`.
         self._constraints: list[str] = []
         self._cursor = kernel.new_cursor()
@@ -107,6 +108,7 @@ class Book:
             if rows.schedule is not self.schedule:
                 rows.schedule[:] = self.schedule
             self.schedule = rows.schedule
+        self._renew()
 
     def run(self, messages: NDArray[Any], gate: Gate) -> list[tuple[int, Event]]:
         """Process messages (`kernel.MESSAGE`) in order; the gate answers what the rows cannot decide.
@@ -124,8 +126,9 @@ class Book:
                 self._where,
                 self._allowance,
                 self._blocked,
+                self._witness,
                 self._mode(),
-                self._capacity(),
+                self._capacity,
                 self._lot,
                 messages,
                 self._events,
@@ -139,7 +142,7 @@ class Book:
                 self._ask(gate)
             elif status == kernel.REFRESH:
                 gate.refresh(self.slot)
-                cursor["moved"] = 0
+                self._renew()
 
     def top(self) -> Top:
         bid, bid_quantity, ask, ask_quantity = kernel.top_of_book(self._books)
@@ -218,11 +221,12 @@ class Book:
             return kernel.OPEN
         return kernel.DECIDE if self.rows.decides else kernel.QUESTION
 
-    def _capacity(self) -> tuple[Any, ...]:
-        rows = self.rows
-        if rows is None:
-            return (self.schedule, *_NO_ROWS)
-        return self.schedule, rows.state, rows.sensitivity, rows.lower, rows.upper, rows.refresh_after
+    def _renew(self) -> None:
+        """Take over rows that have changed: what was refused under the old ones may fit now."""
+        self._capacity = _capacity(self.schedule, self.rows)
+        self._witness.fill(-1)
+        self._cursor["moved"] = 0
+        self._cursor["stamp"] += 1
 
     def _ask(self, gate: Gate) -> None:
         cursor = self._cursor[0]
@@ -244,3 +248,21 @@ class Book:
             larger = np.full(max(needed, 2 * len(self._where)), -1, np.int32)
             larger[: len(self._where)] = self._where
             self._where = larger
+
+
+def _capacity(schedule: NDArray[np.int64], rows: CapacityRows | None) -> tuple[Any, ...]:
+    """What the kernel takes for its capacity: squared bounds, which a row that is outside already may not exceed."""
+    if rows is None or not rows.decides:
+        return (
+            schedule,
+            np.zeros((2, 0)),
+            np.zeros((len(schedule), 2, 0)),
+            np.zeros((2, 0)),
+            np.zeros(0),
+            np.zeros(0),
+            0,
+        )
+    present = (rows.state**2).sum(axis=0)
+    least = np.minimum(np.maximum(rows.lower, 0.0) ** 2, present)
+    most = np.maximum(rows.upper**2, present)
+    return schedule, rows.state, rows.sensitivity, np.zeros_like(rows.state), least, most, rows.refresh_after

@@ -29,8 +29,8 @@ OPEN, DECIDE, QUESTION = 0, 1, 2
 WHY_PARTICIPANT, WHY_IOC, WHY_AMENDED = 0, 1, 2
 BUY_FLEXIBLE, SELL_FLEXIBLE = 1, 2
 
-MAX_CHECKS = 256
-"""Most questions of capacity that one order may raise; what it has not reached by then stays in the book."""
+MAX_SKIPPED = 256
+"""Most resting orders that one order passes over for want of capacity; what lies behind them it does not reach."""
 
 MESSAGE = np.dtype(
     [
@@ -69,12 +69,12 @@ CURSOR = np.dtype(
         ("wanted", "i8"),
         ("answer", "i8"),  # the gate's verdict, -1 while there is none
         ("row", "i8"),
-        ("stamp", "i8"),
+        ("stamp", "i8"),  # counts the changes of the schedule
         ("moved", "i8"),
         ("inject", "i4"),
         ("withdraw", "i4"),
         ("candidate", "i4"),
-        ("checks", "i4"),
+        ("skipped", "i4"),
         ("level", "i4"),
         ("node", "i4"),
         ("handle", "i4"),
@@ -137,6 +137,7 @@ def new_cursor() -> NDArray[Any]:
     """A cursor as an array of one record, at the start of a batch."""
     cursor = np.zeros(1, dtype=CURSOR)
     cursor["answer"] = -1
+    cursor["stamp"] = 1
     return cursor
 
 
@@ -251,85 +252,85 @@ def _emit(events, cursor, kind, flags, handle, resting, level, row, quantity, wa
 
 
 @njit(cache=True)
-def _row_limits(re, im, lower, upper):  # type: ignore[no-untyped-def]
-    """Squared bounds of a row; one that is outside already may stay as far out as it is, but not go further."""
-    present = re * re + im * im
-    return min(lower * lower if lower > 0.0 else 0.0, present), max(upper * upper, present)
+def _holds(state, rise, fall, least, most, quantity):  # type: ignore[no-untyped-def]
+    """True if all rows stay within their squared bounds when `quantity` Wh move.
+
+    One pass without a branch over one-dimensional slices, which the compiler turns into vector instructions.
+    """
+    moved = np.float64(quantity)
+    state_re, state_im = state[0], state[1]
+    rise_re, rise_im = rise[0], rise[1]
+    fall_re, fall_im = fall[0], fall[1]
+    broken = False
+    for row in range(least.shape[0]):
+        re = state_re[row] + moved * (rise_re[row] - fall_re[row])
+        im = state_im[row] + moved * (rise_im[row] - fall_im[row])
+        square = re * re + im * im
+        broken = broken | (square > most[row]) | (square < least[row])
+    return not broken
 
 
 @njit(cache=True)
-def _slope(sensitivity, part, row, inject, withdraw):  # type: ignore[no-untyped-def]
-    slope = 0.0
-    if inject >= 0:
-        slope += sensitivity[inject, part, row]
-    if withdraw >= 0:
-        slope -= sensitivity[withdraw, part, row]
-    return slope
+def _breaks(state, rise, fall, least, most, quantity, row):  # type: ignore[no-untyped-def]
+    """The test of `_holds` for one row."""
+    re = state[0, row] + quantity * (rise[0, row] - fall[0, row])
+    im = state[1, row] + quantity * (rise[1, row] - fall[1, row])
+    square = re * re + im * im
+    return square > most[row] or square < least[row]
 
 
-@njit(cache=True)
-def _worst_row(state, sensitivity, lower, upper, inject, withdraw, quantity, witness):  # type: ignore[no-untyped-def]
-    """A row that `quantity` Wh would break, the witness first; -1 if all hold."""
-    rows = lower.shape[0]
-    for step in range(-1, rows):
-        row = witness if step < 0 else step
-        if row < 0:
-            continue
-        re, im = state[0, row], state[1, row]
-        least, most = _row_limits(re, im, lower[row], upper[row])
-        re += quantity * _slope(sensitivity, 0, row, inject, withdraw)
-        im += quantity * _slope(sensitivity, 1, row, inject, withdraw)
-        after = re * re + im * im
-        if after > most or after < least:
-            return row
-    return -1
-
-
-@njit(cache=True)
-def _row_ratio(re, im, slope_re, slope_im, least, most):  # type: ignore[no-untyped-def]
-    """Largest q >= 0 with least <= |x + q s|^2 <= most for all smaller q, from a point x inside (inf if none)."""
+@njit(cache=True, error_model="numpy")
+def _ratio(state, rise, fall, least, most, row):  # type: ignore[no-untyped-def]
+    """Largest q >= 0 up to which a row x + q s, inside its bounds at q = 0, stays inside: |x + q s|^2 is quadratic."""
+    re, im = state[0, row], state[1, row]
+    slope_re, slope_im = rise[0, row] - fall[0, row], rise[1, row] - fall[1, row]
     a = slope_re * slope_re + slope_im * slope_im
-    if a == 0.0:
-        return np.inf
     b = re * slope_re + im * slope_im
     present = re * re + im * im
-    room = np.sqrt(max(b * b + a * (most - present), 0.0))
-    ratio = (room - b) / a
-    inner = b * b - a * (present - least)
+    ratio = (np.sqrt(max(b * b + a * (most[row] - present), 0.0)) - b) / a
+    inner = b * b - a * (present - least[row])
     if b < 0.0 and inner > 0.0:
         ratio = min(ratio, (-b - np.sqrt(inner)) / a)
     return max(ratio, 0.0)
 
 
 @njit(cache=True)
-def _fit(state, sensitivity, lower, upper, inject, withdraw, wanted, lot, witness):  # type: ignore[no-untyped-def]
-    """Largest multiple of `lot` up to `wanted` that all rows carry, and the row that binds (-1: none)."""
-    broken = _worst_row(state, sensitivity, lower, upper, inject, withdraw, wanted, witness)
-    if broken < 0:
-        return wanted, broken
+def _fit(state, rise, fall, least, most, wanted, lot, witness):  # type: ignore[no-untyped-def]
+    """Largest multiple of `lot` up to `wanted` that all rows carry, and a row that binds (-1: none does).
+
+    The witness, the row that refused this pair last, is asked first: most refusals end there.
+    """
+    if witness >= 0 and _breaks(state, rise, fall, least, most, lot, witness):
+        return np.int64(0), witness
+    if _holds(state, rise, fall, least, most, wanted):
+        return wanted, np.int64(-1)
     ratio = np.inf
-    for row in range(lower.shape[0]):
-        re, im = state[0, row], state[1, row]
-        least, most = _row_limits(re, im, lower[row], upper[row])
-        slope_re = _slope(sensitivity, 0, row, inject, withdraw)
-        slope_im = _slope(sensitivity, 1, row, inject, withdraw)
-        limit = _row_ratio(re, im, slope_re, slope_im, least, most)
-        if limit < ratio:
-            ratio = limit
-            broken = row
-    admitted = np.int64(0) if ratio < lot else min(np.int64(ratio) // lot, wanted // lot) * lot
+    binding = np.int64(-1)
+    for row in range(least.shape[0]):
+        if _breaks(state, rise, fall, least, most, wanted, row):
+            limit = _ratio(state, rise, fall, least, most, row)
+            if limit < ratio:
+                ratio = limit
+                binding = np.int64(row)
+    admitted = np.int64(0) if ratio < lot else np.int64(min(ratio, wanted)) // lot * lot
     # The root is rounded: step down until the very test that admits a trade holds.
-    while admitted > 0 and _worst_row(state, sensitivity, lower, upper, inject, withdraw, admitted, broken) >= 0:
+    while admitted > 0 and not _holds(state, rise, fall, least, most, admitted):
         admitted -= lot
-    return admitted, broken
+    return admitted, binding
 
 
 @njit(cache=True)
-def _move(schedule, state, sensitivity, node, quantity):  # type: ignore[no-untyped-def]
-    schedule[node] += quantity
-    for row in range(state.shape[1]):
-        state[0, row] += quantity * sensitivity[node, 0, row]
-        state[1, row] += quantity * sensitivity[node, 1, row]
+def _shift(schedule, state, rise, fall, inject, withdraw, quantity):  # type: ignore[no-untyped-def]
+    """Move `quantity` Wh from connection `withdraw` to `inject`; -1 is a side whose injection does not change."""
+    if inject >= 0:
+        schedule[inject] += quantity
+    if withdraw >= 0:
+        schedule[withdraw] -= quantity
+    moved = np.float64(quantity)
+    for part in range(2):
+        values, up, down = state[part], rise[part], fall[part]
+        for row in range(values.shape[0]):
+            values[row] += moved * (up[row] - down[row])
 
 
 @njit(cache=True)
@@ -350,9 +351,9 @@ def _give_back(allowance, side, node, firm):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _trade(book, cursor, index, quantity, in_moves, rest_moves, capacity, events):  # type: ignore[no-untyped-def]
+def _trade(book, cursor, index, quantity, capacity, events):  # type: ignore[no-untyped-def]
     """Fill the incoming order with `quantity` of a resting one; both parts are homogeneous (firm or flexible)."""
-    schedule, state, sensitivity, _, _, _ = capacity
+    schedule, state, sensitivity, idle, _, _, _ = capacity
     order = book.orders[index]
     cursor.remaining -= quantity
     if cursor.firm > 0:
@@ -361,60 +362,59 @@ def _trade(book, cursor, index, quantity, in_moves, rest_moves, capacity, events
     if order.firm > 0:
         order.firm -= quantity
     flags = 0
-    if in_moves:
-        flags |= BUY_FLEXIBLE if cursor.side == BUY else SELL_FLEXIBLE
-    if rest_moves:
-        flags |= BUY_FLEXIBLE if order.side == BUY else SELL_FLEXIBLE
-    if schedule.shape[0] > 0:
-        if in_moves:
-            _move(schedule, state, sensitivity, cursor.node, quantity if cursor.side == SELL else -quantity)
-            cursor.moved += quantity
-        if rest_moves:
-            _move(schedule, state, sensitivity, order.node, quantity if order.side == SELL else -quantity)
-            cursor.moved += quantity
-        if in_moves or rest_moves:
-            cursor.stamp += 1
+    if cursor.withdraw >= 0:
+        flags |= BUY_FLEXIBLE
+        cursor.moved += quantity
+    if cursor.inject >= 0:
+        flags |= SELL_FLEXIBLE
+        cursor.moved += quantity
+    if flags != 0:
+        rise = sensitivity[cursor.inject] if cursor.inject >= 0 else idle
+        fall = sensitivity[cursor.withdraw] if cursor.withdraw >= 0 else idle
+        _shift(schedule, state, rise, fall, cursor.inject, cursor.withdraw, quantity)
+        cursor.stamp += 1
     _emit(events, cursor, TRADE, flags, cursor.handle, order.handle, order.level, -1, quantity, 0)
 
 
 @njit(cache=True)
-def _ask(cursor, order, quantity, in_moves, rest_moves):  # type: ignore[no-untyped-def]
-    incoming = cursor.node if in_moves else np.int32(-1)
-    resting = order.node if rest_moves else np.int32(-1)
+def _who_moves(cursor, order):  # type: ignore[no-untyped-def]
+    """Connections whose schedule this match changes: firm energy flows anyway, and node -1 has no wire to load."""
+    incoming = cursor.node if cursor.firm == 0 else np.int32(-1)
+    resting = order.node if order.firm == 0 else np.int32(-1)
     cursor.inject = incoming if cursor.side == SELL else resting
     cursor.withdraw = resting if cursor.side == SELL else incoming
-    cursor.wanted = quantity
 
 
 @njit(cache=True)
-def _admit(cursor, order, quantity, in_moves, rest_moves, blocked, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
+def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
     """How much of the candidate match the wires carry: (DONE, Wh), or why the kernel has to stop for it."""
-    _, state, sensitivity, lower, upper, refresh_after = capacity
-    # A connection refused once is passed over until this order's trades have changed the schedule.
-    key = order.node if rest_moves else blocked.shape[0] - 1
-    if blocked[key] == cursor.stamp:
+    _, state, sensitivity, idle, least, most, refresh_after = capacity
+    inject, withdraw = cursor.inject, cursor.withdraw  # -1 is the last place of `blocked` and `witness`
+    # A pair refused once is passed over until a trade has changed the schedule.
+    if blocked[inject, withdraw] == cursor.stamp:
         return DONE, np.int64(0)
-    _ask(cursor, order, quantity, in_moves, rest_moves)
     if cursor.answer >= 0:
-        admitted = cursor.answer
+        admitted, row = cursor.answer, cursor.row
         cursor.answer = -1
     elif mode == QUESTION:
+        cursor.wanted = quantity
         return ASK, np.int64(0)
     elif refresh_after > 0 and cursor.moved >= refresh_after:
         return REFRESH, np.int64(0)
     else:
-        admitted, cursor.row = _fit(
-            state, sensitivity, lower, upper, cursor.inject, cursor.withdraw, quantity, lot, cursor.row
-        )
-    cursor.checks += 1
+        rise = sensitivity[inject] if inject >= 0 else idle
+        fall = sensitivity[withdraw] if withdraw >= 0 else idle
+        admitted, row = _fit(state, rise, fall, least, most, quantity, lot, witness[inject, withdraw])
+        if row >= 0:
+            witness[inject, withdraw] = row
     if admitted < quantity:
-        _emit(events, cursor, LIMITED, 0, cursor.handle, order.handle, order.level, cursor.row, admitted, quantity)
-        blocked[key] = cursor.stamp + (1 if admitted > 0 else 0)
+        _emit(events, cursor, LIMITED, 0, cursor.handle, order.handle, order.level, row, admitted, quantity)
+        blocked[inject, withdraw] = cursor.stamp + (1 if admitted > 0 else 0)
     return DONE, admitted
 
 
 @njit(cache=True)
-def _match(book, cursor, where, blocked, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
+def _match(book, cursor, where, blocked, witness, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
     """Fill the incoming order from the other side, best first; returns DONE or why it had to stop."""
     other = 1 - cursor.side
     limit = cursor.level if cursor.side == BUY else book.head.shape[1] - 1 - cursor.level
@@ -422,7 +422,7 @@ def _match(book, cursor, where, blocked, mode, capacity, lot, events):  # type: 
         index = cursor.candidate
         order = book.orders[index]
         rung = _rung(book, other, order.level)
-        if rung > limit or cursor.checks >= MAX_CHECKS:
+        if rung > limit or cursor.skipped >= MAX_SKIPPED:
             break
         if cursor.count + 2 > events.shape[0]:
             return EVENTS_FULL
@@ -431,13 +431,10 @@ def _match(book, cursor, where, blocked, mode, capacity, lot, events):  # type: 
             quantity = min(quantity, cursor.firm)
         if order.firm > 0:
             quantity = min(quantity, order.firm)
-        in_moves = cursor.firm == 0 and cursor.node >= 0
-        rest_moves = order.firm == 0 and order.node >= 0
+        _who_moves(cursor, order)
         admitted = quantity
-        if mode != OPEN and (in_moves or rest_moves):
-            status, admitted = _admit(
-                cursor, order, quantity, in_moves, rest_moves, blocked, mode, capacity, lot, events
-            )
+        if mode != OPEN and (cursor.inject >= 0 or cursor.withdraw >= 0):
+            status, admitted = _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, events)
             if status != DONE:
                 return status
         following = order.next
@@ -445,11 +442,12 @@ def _match(book, cursor, where, blocked, mode, capacity, lot, events):  # type: 
             step = _first_level(book, other, rung + 1)
             following = book.head[other, step] if step <= limit else -1
         if admitted > 0:
-            _trade(book, cursor, index, admitted, in_moves, rest_moves, capacity, events)
+            _trade(book, cursor, index, admitted, capacity, events)
             if order.quantity == 0:
                 _release(book, where, index)
                 cursor.candidate = following
         if admitted < quantity:
+            cursor.skipped += 1
             cursor.candidate = following
     return DONE
 
@@ -474,9 +472,7 @@ def _begin_match(book, cursor):  # type: ignore[no-untyped-def]
     limit = cursor.level if cursor.side == BUY else book.head.shape[1] - 1 - cursor.level
     best = book.best[other]
     cursor.candidate = book.head[other, best] if best <= limit else -1
-    cursor.checks = 0
-    cursor.row = -1
-    cursor.stamp += 1
+    cursor.skipped = 0
     cursor.matching = 1
 
 
@@ -548,12 +544,13 @@ def _amend(book, cursor, where, allowance, message, lot, events):  # type: ignor
 
 
 @njit(cache=True)
-def run(books, where, allowance, blocked, mode, capacity, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
+def run(books, where, allowance, blocked, witness, mode, capacity, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
     """Process messages from the cursor on; returns DONE, or ASK, REFRESH, EVENTS_FULL to be called again.
 
     books: one record (`empty_book`); where: pool index of each handle, -1 if not resting; allowance (2, C): baseline
-    left to firm orders by side and connection; blocked (C + 1,): stamps; mode: OPEN, DECIDE, QUESTION; capacity:
-    schedule (C,), state (2, R), sensitivity (C, 2, R), lower (R,), upper (R,), refresh_after.
+    left to firm orders by side and connection; blocked, witness (C + 1, C + 1): by injecting and withdrawing
+    connection, when the pair was refused last and by which row; mode: OPEN, DECIDE, QUESTION; capacity: schedule (C,),
+    state (2, R), sensitivity (C, 2, R), zeros (2, R), least (R,), most (R,) squared, refresh_after.
     """
     book = books[0]
     cursor = cursors[0]
@@ -576,7 +573,7 @@ def run(books, where, allowance, blocked, mode, capacity, lot, messages, events,
             elif _amend(book, cursor, where, allowance, message, lot, events):
                 _begin_match(book, cursor)
         if cursor.matching == 1:
-            status = _match(book, cursor, where, blocked, mode, capacity, lot, events)
+            status = _match(book, cursor, where, blocked, witness, mode, capacity, lot, events)
             if status != DONE:
                 return status
             if cursor.count + 2 > events.shape[0]:

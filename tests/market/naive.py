@@ -8,7 +8,7 @@ import numpy as np
 
 from market.capacity import CapacityRows, Verdict
 from market.events import Accepted, Amended, Cancelled, Event, Limited, Rejected, Traded
-from market.kernel import MAX_CHECKS
+from market.kernel import MAX_SKIPPED
 from market.orders import Amend, Cancel, MarketSettings, Submit
 
 SETTINGS = MarketSettings(
@@ -121,9 +121,12 @@ class NaiveBook:
         self.orders: list[Resting] = []
         self.known: dict[int, str] = {}
         self.turn = 0
+        self.refused: set[tuple[int, int]] = set()
+        """(injecting, withdrawing) connections that were refused since the schedule changed last."""
 
     def rebase(self, baseline: list[int]) -> None:
         """A new baseline [Wh]: what firm orders hold of the old one stays theirs."""
+        self.refused.clear()
         for node, wh in enumerate(baseline):
             for side, fresh in (("buy", max(-wh, 0)), ("sell", max(wh, 0))):
                 self.allowance[side, node] += fresh - self.baseline[side, node]
@@ -197,32 +200,22 @@ class NaiveBook:
     def match(self, order: Resting, ioc: bool) -> list[Event]:
         events: list[Event] = []
         sign = 1 if order.side == "buy" else -1
-        others = [
-            other for other in self.orders if other.side != order.side and sign * (order.price - other.price) >= 0
-        ]
+        others = [other for other in self.orders if other.side != order.side]
+        others = [other for other in others if sign * (order.price - other.price) >= 0]
         others.sort(key=lambda other: (sign * other.price, other.turn))
-        checks, refused = 0, set()
+        skipped = 0
         for other in others:
-            while order.quantity and other.quantity and checks < MAX_CHECKS:
+            while order.quantity and other.quantity and skipped < MAX_SKIPPED:
                 quantity = min(order.quantity, other.quantity, order.firm or 10**18, other.firm or 10**18)
-                moves = order.firm == 0 and order.node >= 0
-                other_moves = other.firm == 0 and other.node >= 0
+                pair = self.who_moves(order, other)
                 admitted = quantity
-                if self.limits is not None and (moves or other_moves):
-                    key = other.node if other_moves else None
-                    if key in refused:
-                        break
-                    checks += 1
-                    verdict = self.ask(order, other, moves, other_moves, quantity)
-                    admitted = verdict.admitted
-                    if admitted < quantity:
-                        events.append(Limited(order.number, other.number, quantity, admitted, verdict.constraint))
+                if self.limits is not None and pair != (-1, -1):
+                    admitted = self.admit(order, other, pair, quantity, events)
                 if admitted:
-                    events.append(self.fill(order, other, admitted, moves, other_moves))
-                    if self.limits is not None and (moves or other_moves):
-                        refused.clear()
+                    events.append(self.fill(order, other, admitted, pair))
                 if admitted < quantity:
-                    refused.add(key)
+                    self.refused.add(pair)
+                    skipped += 1
                     break
         self.orders = [other for other in self.orders if other.quantity]
         if order.quantity and ioc:
@@ -234,20 +227,29 @@ class NaiveBook:
             self.orders.append(order)
         return events
 
-    def ask(self, order: Resting, other: Resting, moves: bool, other_moves: bool, quantity: int) -> Verdict:
-        node, other_node = order.node if moves else -1, other.node if other_moves else -1
-        inject, withdraw = (node, other_node) if order.side == "sell" else (other_node, node)
-        assert self.limits is not None
-        return fitting(self.schedule, self.limits, self.names, inject, withdraw, quantity, self.settings.lot)
+    def who_moves(self, order: Resting, other: Resting) -> tuple[int, int]:
+        node, other_node = (-1 if party.firm else party.node for party in (order, other))
+        return (node, other_node) if order.side == "sell" else (other_node, node)
 
-    def fill(self, order: Resting, other: Resting, quantity: int, moves: bool, other_moves: bool) -> Traded:
-        for party, moving in ((order, moves), (other, other_moves)):
+    def admit(self, order: Resting, other: Resting, pair: tuple[int, int], quantity: int, events: list[Event]) -> int:
+        """A pair that was refused is not asked about again until the schedule has changed."""
+        if pair in self.refused:
+            return 0
+        assert self.limits is not None
+        verdict = fitting(self.schedule, self.limits, self.names, *pair, quantity, self.settings.lot)
+        if verdict.admitted < quantity:
+            events.append(Limited(order.number, other.number, quantity, verdict.admitted, verdict.constraint))
+        return verdict.admitted
+
+    def fill(self, order: Resting, other: Resting, quantity: int, pair: tuple[int, int]) -> Traded:
+        for party in (order, other):
             party.quantity -= quantity
             party.firm = max(party.firm - quantity, 0)
-            if moving:
-                self.schedule[party.node] += quantity if party.side == "sell" else -quantity
+        for node, change in zip(pair, (quantity, -quantity), strict=True):
+            if node >= 0:
+                self.schedule[node] += change
+                self.refused.clear()
         buy, sell = (order, other) if order.side == "buy" else (other, order)
-        flexible = {order.number: moves, other.number: other_moves}
         return Traded(
             slot=0,
             price=other.price,
@@ -257,8 +259,8 @@ class NaiveBook:
             buy_order=buy.number,
             sell_order=sell.number,
             resting=other.side,  # type: ignore[arg-type]
-            buy_flexible=flexible[buy.number],
-            sell_flexible=flexible[sell.number],
+            buy_flexible=pair[1] >= 0,
+            sell_flexible=pair[0] >= 0,
             source=sell.source,
         )
 
