@@ -24,6 +24,8 @@ from market.units import ct_per_kwh
 Floats = NDArray[np.float64]
 MOST_STEPS = 672
 """Steps of a chart at most: a week of quarters of an hour."""
+MOST_STATES = 400_000
+"""Voltages and loadings of the map at most, so that the page stays below eight megabytes on a large feeder too."""
 UNLIMITED_WH = 10**7
 """Offers of the utility larger than this stand for all that anybody wants, and would dwarf the rest of a book."""
 MONTHS = [
@@ -48,7 +50,7 @@ class Run:
 def report_data(run: Run) -> dict[str, Any]:
     """Everything on the page. Energy in kWh, prices in ct/kWh, money in currency, voltage in 0.1 mpu, loading in ‰."""
     table, summary = run.results.slots, run.results.summary
-    block = -(-len(table) // MOST_STEPS)
+    block = _block(run)
     starts = np.arange(0, len(table), block)
     times, zone = _times(table["delivery"].iloc[starts].tolist())
     title = summary["title"] or f"The market {summary['scenario']}"
@@ -93,6 +95,13 @@ def _times(deliveries: list[str]) -> tuple[list[str], str]:
     if len(days) == 1:
         return [text[11:16] for text in deliveries], f"{said}, UTC"
     return [f"{text[8:10]} {MONTHS[int(text[5:7]) - 1][:3]} {text[11:16]}" for text in deliveries], f"from {said}, UTC"
+
+
+def _block(run: Run) -> int:
+    """Slots per step."""
+    states: int = sum(array.shape[1] for name, array in run.results.grid.items() if name.endswith(("u_pu", "loading")))
+    steps = max(1, min(MOST_STEPS, MOST_STATES // max(states, 1)))
+    return -(-len(run.results.slots) // steps)
 
 
 def _block_note(block: int) -> str:

@@ -111,6 +111,8 @@ def test_a_long_run_is_shown_in_blocks_that_keep_every_sum(
     assert sum(blocks["volume"]["local"]) == pytest.approx(sum(whole["volume"]["local"]))
     assert max(blocks["compare"][0]["loading"]) == max(whole["compare"][0]["loading"])
     assert page(blocks)
+    monkeypatch.setattr(report_data, "MOST_STATES", 1)
+    assert len(report_data.report_data(run)["times"]) == 1
 
 
 def test_an_audit_of_a_changed_ledger_exits_with_1(finished: tuple[Path, Result], tmp_path: Path) -> None:

@@ -48,14 +48,15 @@ function busTrace(run, slot) {
   const volts = run.u[slot].map((value) => value / 10000);
   const reach = map.reach;
   const side = narrow();
+  const crowded = map.buses.length > 300;
   return {
     type: "scatter", mode: "markers", x: acrossOf(map), y: upOf(map), showlegend: false, hoverinfo: "text",
     text: map.buses.map((id, bus) => `<b>bus ${id}</b><br>${fixed(volts[bus], 4)} pu = ${fixed(volts[bus] * map.rated[bus], 1)} V` +
       (map.who[bus] ? `<br>${map.who[bus]}` : "")),
     marker: {
-      size: map.buses.map((_, bus) => ((bus === map.source ? 18 : map.who[bus] ? 11 : 7) * (side ? 0.75 : 1))),
+      size: map.buses.map((_, bus) => ((bus === map.source ? 18 : map.who[bus] ? 11 : crowded ? 3.5 : 7) * (side ? 0.75 : 1))),
       symbol: map.buses.map((_, bus) => (bus === map.source ? "square" : "circle")),
-      color: volts, colorscale: voltScale(), cmin: 1 - reach, cmax: 1 + reach, line: { width: 1, color: t.ink },
+      color: volts, colorscale: voltScale(), cmin: 1 - reach, cmax: 1 + reach, line: { width: crowded ? 0.5 : 1, color: t.ink },
       colorbar: side ? { orientation: "h", y: -0.02, yanchor: "top", thickness: 10, len: 0.9, title: { text: "voltage, pu", side: "top", font: { size: 12 } }, outlinewidth: 0 }
         : { x: 1.0, len: 0.48, y: 0.76, thickness: 12, title: { text: "voltage, pu", side: "right", font: { size: 12 } }, tickformat: ".2f", outlinewidth: 0 },
     },
