@@ -40,11 +40,14 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 TOLERANCE = 5e-6
-"""Largest excess of a capacity row at the optimum, relative to its limit."""
+"""Largest excess of a capacity row at the optimum, relative to its limit; rounding to whole Wh may add to it."""
 SETTLED = 1e-4
 """Largest change of welfare by the last linearisation, relative; what a share of the optimum can be wrong by."""
-ROUNDS = 8
+ROUNDS = 14
 """Most linear programs per slot."""
+FRESH_ROUNDS = 4
+"""After so many rounds tangents are kept and new ones added: by then they are near, and a solution that swings between
+two vertices, each allowed by the tangent at the other, comes to rest between them."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Optimum:
     binding: list[str]
     """Names of the limits that hold the welfare down."""
     excess: float
-    """Largest excess of a limit by AC power flow, relative; at most `TOLERANCE` unless `rounds` ran out."""
+    """Largest excess of a limit by AC power flow, relative; about `TOLERANCE` unless `rounds` reached `ROUNDS`."""
     rounds: int
 
 
@@ -115,14 +118,17 @@ def _constrain(slot: int, program: _Program, gate: Gate, rows: CapacityRows) -> 
     unsettled, before = bool(watched.any()), program.welfare()
     while unsettled and len(binding) < ROUNDS:
         which = np.flatnonzero(watched)
-        program.limit(*_tangents(rows, which), rows.schedule)
+        if len(binding) <= FRESH_ROUNDS:
+            program.free()
+        program.limit(which, *_tangents(rows, which), rows.schedule)
         program.solve()
-        held = which[program.binding()]
+        held, here = program.binding(), rows.schedule.copy()
         binding.append([rows.names[row] for row in held])
         room = _move(slot, gate, rows, program.injection(len(rows.schedule)), watched)
         broken = room.min(initial=0.0) < -TOLERANCE or room[held].max(initial=0.0) > TOLERANCE
         now = program.welfare()
-        unsettled, before = bool(broken) or abs(now - before) > SETTLED * abs(now), now
+        moved = bool((rows.schedule != here).any())
+        unsettled, before = moved and (bool(broken) or abs(now - before) > SETTLED * abs(now)), now
     return max(float(-room.min(initial=0.0)), 0.0), binding
 
 
@@ -186,6 +192,8 @@ class _Program:
             [-sign * wants.limit, [-settings.grid_fee, -settings.retail, settings.feed_in]]
         ).astype(np.int64)
         self.solution: Floats = np.zeros(len(self._prices))
+        self._grid: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
+        """Capacity row of each grid row."""
         self._solver = _solver()
         self._solver.passModel(self._lp(sign))
 
@@ -206,15 +214,20 @@ class _Program:
         lp.a_matrix_.value_ = np.concatenate([np.ones(len(bought)), [-1, -1], np.ones(len(sold)), [-1, -1]])
         return lp
 
-    def limit(self, gradient: Floats, lower: Floats, upper: Floats, schedule: Ints) -> None:
-        """Replace all grid rows: `lower` <= gradient · (injection − schedule) <= `upper`.
+    def free(self) -> None:
+        """Drop all grid rows."""
+        count = len(self._grid)
+        if count:
+            self._solver.deleteRows(count, np.arange(2, 2 + count, dtype=np.int32))
+        self._grid = self._grid[:0]
+
+    def limit(self, which: NDArray[np.intp], gradient: Floats, lower: Floats, upper: Floats, schedule: Ints) -> None:
+        """Add rows for the capacity rows `which`: `lower` <= gradient · (injection − schedule) <= `upper`.
 
         To trade nothing is always possible, so no row may exclude it, however far away its tangent was taken.
         """
         solver = self._solver
-        present = solver.getNumRow()
-        if present > 2:
-            solver.deleteRows(present - 2, np.arange(2, present, dtype=np.int32))
+        self._grid = np.append(self._grid, which)
         values = gradient[:, self._wants.connection[self._moves]] * self._move_sign
         here = gradient @ schedule
         count, width = values.shape
@@ -249,10 +262,10 @@ class _Program:
             return int(self._prices @ whole.astype(np.int64))
         return round(float(self._prices @ self.solution))
 
-    def binding(self) -> Bools:
-        """(W,) which of the grid rows have a price."""
+    def binding(self) -> NDArray[np.intp]:
+        """Capacity rows that have a price."""
         duals = np.array(self._solver.getSolution().row_dual)[2:]
-        found: Bools = np.abs(duals) > 1e-9
+        found: NDArray[np.intp] = np.unique(self._grid[np.abs(duals) > 1e-9])
         return found
 
 
