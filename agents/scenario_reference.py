@@ -96,7 +96,8 @@ def _type(annotation: Any) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
-    kind = Annotated[(field.annotation, field)]  # type: ignore[valid-type]
+    annotation: Any = field.annotation
+    kind: Any = Annotated[(annotation, field)]
     default = field.get_default(call_default_factory=True)
     value = TypeAdapter(kind).dump_python(default, mode="json", exclude_defaults=True, warnings=False)
     if value in (None, {}, [], ""):

@@ -24,7 +24,8 @@ from agents.shapes import Shapes
 from market.slots import NS, format_time
 
 if TYPE_CHECKING:
-    from agents.scenario import Group, Market, Strategy, Tariffs, Time
+    from agents.scenario import Market, Tariffs, Time
+    from agents.scenario_groups import Device, Group, Strategy
 
 DAY = 86_400
 UTILITY = "utility"
@@ -87,7 +88,7 @@ def sections(model: type[BaseModel], data: object, errors: list[str]) -> dict[st
 
 
 def _validated(annotation: Any, field: FieldInfo | None, value: object, path: str, errors: list[str]) -> Any:
-    kind = annotation if field is None else Annotated[(annotation, field)]
+    kind: Any = annotation if field is None else Annotated[(annotation, field)]
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:

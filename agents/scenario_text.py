@@ -45,9 +45,7 @@ _Loader.yaml_implicit_resolvers = {
     ]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
 
 
 def read_yaml(text: str | bytes, label: str) -> tuple[object, list[str]]:
@@ -61,7 +59,7 @@ def read_yaml(text: str | bytes, label: str) -> tuple[object, list[str]]:
         try:
             value = loader.get_single_data()
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call]
+            loader.dispose()
     except UnicodeDecodeError as error:
         raise ScenarioError([f"{label}: is not UTF-8 text (byte {error.start}); save it as UTF-8"]) from error
     except yaml.MarkedYAMLError as error:
