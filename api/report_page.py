@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from string import Template
 
+from api import report_outcomes as outcomes
 from api import report_sections as sections
 from api.report_html import embedded, text
 from api.report_sections import Data
@@ -15,11 +16,11 @@ _SECTIONS = (
     ("price", "Price", sections.price),
     ("depth", "Book", sections.depth),
     ("balance", "Energy", sections.balance),
-    ("bills", "Bills", sections.bills),
-    ("refused", "Refused", sections.refused),
-    ("compare", "Grid", sections.compare),
-    ("strategies", "Strategies", sections.strategies),
-    ("provenance", "Provenance", sections.provenance),
+    ("bills", "Bills", outcomes.bills),
+    ("refused", "Refused", outcomes.refused),
+    ("compare", "Grid", outcomes.compare),
+    ("strategies", "Strategies", outcomes.strategies),
+    ("provenance", "Provenance", outcomes.provenance),
 )
 _SCRIPTS = ("core.js", "map.js", "charts.js")
 _ONLY_FOR_PAGE = ("headline", "provenance", "strategies")

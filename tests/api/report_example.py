@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
-
-def example() -> dict[str, Any]:
-    return {
+_EXAMPLE: dict[str, Any] = {
         "title": "Street, seed 1",
         "heading": "A street trades",
         "lede": "Two participants traded.",
@@ -102,3 +101,8 @@ def example() -> dict[str, Any]:
         "provenance": [["Scenario", "street"], ["Seed", "1"]],
         "check": "wattbook audit runs/street-seed1/ledger.db",
     }  # fmt: skip
+
+
+def example() -> dict[str, Any]:
+    """A copy that a test may change."""
+    return copy.deepcopy(_EXAMPLE)
