@@ -83,9 +83,8 @@ def fleets(members: Members) -> list[Owned]:
         owning = members.owning(name, getattr(device, "share", 1.0))
         limit = None
         if name == "pv" and (device.static_export_limit.share < 1 or device.static_export_limit.kw is not None):
-            limit = export_limit_wh(
-                owning.sizes("kwp", device.kwp), *device.static_export_limit, owning.site.slot_hours
-            )
+            share, kw = device.static_export_limit
+            limit = export_limit_wh(owning.sizes("kwp", device.kwp), share, kw, owning.site.slot_hours)
         found.append(Owned(owning.rows, make(device, owning), limit))
     for k, extra in enumerate(group.devices):
         owning = members.owning(f"devices[{k}]", extra.share)
