@@ -92,7 +92,7 @@ class Settled(Message, frozen=True, tag="settled"):
 Event = Accepted | Rejected | Traded | Limited | Amended | Cancelled | Expired | Opened | GateClosed | Settled
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of the journal: a command and all that followed from it."""
 
     seq: int

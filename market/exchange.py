@@ -40,6 +40,7 @@ from market.orders import (
     UpdateGrid,
 )
 from market.rules import (
+    MAX_SLOTS,
     amend_problem,
     is_whole,
     name_problem,
@@ -206,9 +207,11 @@ class Exchange:
             now = parse_time(command.now)
         except (ValueError, TypeError) as error:
             return [reject("BAD_TIME", str(error), "now")]
+        first_time = self.now is None
         if self.now is not None and now < self.now:
             return [reject("BAD_TIME", "the clock does not go back", "now")]
-        first_time = self.now is None
+        if self.now is not None and now - self.now > MAX_SLOTS * self.clock.length:
+            return [reject("BAD_TIME", f"the clock moves at most {MAX_SLOTS} slots at once", "now")]
         self.now = now
         events: list[Event] = []
         open_now = self.clock.open_slots(now)

@@ -11,7 +11,7 @@ TimeInForce = Literal["gtc", "ioc"]
 GateMode = Literal["off", "linear", "ac"]
 
 
-class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_defaults=True, gc=False):
     """Base of commands and events: frozen, tagged by kind, fields at their default left out."""
 
 

@@ -15,7 +15,7 @@ CODES = {
     "NAME_TAKEN": "A participant of this name is registered.",
     "UNKNOWN_CONNECTION": "The feeder has no connection of this name.",
     "CONNECTION_TAKEN": "Another participant is registered at this connection.",
-    "BAD_TIME": "Not a UTC time in ISO 8601, or earlier than the market's clock.",
+    "BAD_TIME": "Not a UTC time in ISO 8601, earlier than the market's clock, or too far ahead of it.",
     "UNKNOWN_PARTICIPANT": "No participant of this name is registered.",
     "SLOT_NOT_OPEN": "The slot does not trade yet.",
     "GATE_CLOSED": "The slot's gate has closed.",
@@ -38,6 +38,9 @@ CODES = {
     "ALREADY_SETTLED": "The slot is settled.",
 }
 
+MAX_SLOTS = 10_000
+"""Most slots that may be open at once, or that the clock may jump over."""
+
 _RESERVED = ("wires",)
 
 
@@ -56,6 +59,9 @@ def settings_problems(settings: MarketSettings) -> list[str]:
         found.append(f"gate_before_seconds: must be >= 0, got {s.gate_before_seconds}")
     if s.opens_before_seconds <= s.gate_before_seconds:
         found.append(f"opens_before_seconds: must be more than gate_before_seconds, got {s.opens_before_seconds}")
+    elif s.slot_seconds > 0 and s.opens_before_seconds // s.slot_seconds > MAX_SLOTS:
+        most = MAX_SLOTS * s.slot_seconds
+        found.append(f"opens_before_seconds: must be at most {most}, {MAX_SLOTS} slots, got {s.opens_before_seconds}")
     if not 0 <= s.voltage_min_ppm < s.voltage_max_ppm:
         found.append(f"voltage_min_ppm: must be from 0 to below voltage_max_ppm, got {s.voltage_min_ppm}")
     if s.max_orders > MAX_ORDERS:

@@ -120,6 +120,7 @@ def test_nothing_happens_before_the_market_is_created() -> None:
         ({"retail": 50_100}, "retail"),
         ({"feed_in": 8_050}, "feed_in"),
         ({"opens_before_seconds": 900}, "opens_before_seconds"),
+        ({"opens_before_seconds": 10**9}, "opens_before_seconds"),
         ({"voltage_min_ppm": 1_200_000}, "voltage_min_ppm"),
         ({"max_orders": 10**9}, "max_orders"),
     ],
@@ -213,6 +214,7 @@ def test_registration_needs_a_free_connection_and_a_plain_name() -> None:
     assert code(exchange, CreateMarket(SETTINGS, "")) == "MARKET_EXISTS"
     assert code(exchange, AdvanceClock("2016-06-21T11:59:59Z")) == "BAD_TIME"
     assert code(exchange, AdvanceClock("noon")) == "BAD_TIME"
+    assert code(exchange, AdvanceClock("9999-01-01T00:00Z")) == "BAD_TIME"
 
 
 def test_firm_orders_relabel_the_baseline_and_only_what_exceeds_it_asks_the_wires() -> None:
