@@ -380,6 +380,10 @@ def _scenario(source: Scenario | str | Path, changes: Mapping[str, Any]) -> Scen
         scenario = load_scenario(path)
     else:
         scenario = load_scenario(source)
-    return (
-        scenario.changed(**{name.replace("__", "."): value for name, value in changes.items()}) if changes else scenario
-    )
+    if not changes:
+        return scenario
+    named = {name.replace("__", "."): value for name, value in changes.items()}
+    for given, other in (("time.slots", "time.days"), ("time.days", "time.slots")):
+        if given in named:  # one replaces the other
+            named.setdefault(other, None)
+    return scenario.changed(**named)
