@@ -106,6 +106,8 @@ def _changed(
         changes["seed"] = seed
     if gate is not None:
         changes["grid.gate"] = gate.value
+        if gate is GateMode.OFF:  # nothing to compare it with
+            changes["output.compare"] = [name for name in scenario.output.compare if name != "gate_off"]
     if slots is not None or days is not None:
         changes |= {"time.slots": slots, "time.days": days}
     return scenario.changed(**changes) if changes else scenario

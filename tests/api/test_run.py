@@ -71,6 +71,15 @@ def test_without_a_terminal_progress_is_lines(finished: tuple[Path, Result]) -> 
     assert "\x1b" not in result.output
 
 
+def test_with_the_gate_off_there_is_nothing_to_compare_it_with(tmp_path: Path) -> None:
+    result = wattbook("run", "congested", "--slots", "1", "--gate", "off", "--out", tmp_path, "--no-report")
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["gate"] == "off"
+    assert "gate_off" not in summary
+    assert "without_local_trading" in summary
+
+
 def test_its_ledger_is_sound_and_replays_with_the_gate_asked_again(finished: tuple[Path, Result]) -> None:
     folder, _ = finished
     for command in (["audit"], ["replay"], ["replay", "--recheck"], ["audit", "--recheck"]):
