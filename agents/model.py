@@ -40,7 +40,7 @@ from market.orders import (
     UpdateGrid,
 )
 from market.settlement import imbalance_money
-from market.slots import format_time
+from market.slots import NS, format_time
 from market.units import MAX_EXACT, NANO, PRICE_PER_CT_KWH, cost
 
 SHIPPED = Path(__file__).resolve().parent.parent / "scenarios"
@@ -101,7 +101,7 @@ class MarketModel(mesa.Model):
         self.desk = Desk(people, self.exchange, groups, generator(root, "arrival"))
         self.record = Record.empty(self.scenario, seed, settings, people, self.desk)
         self.first_slot, self.slots = people.first_slot, people.slots
-        self._spacing = self.exchange.clock.length // self.scenario.market.rounds
+        self._spacing = _spacing(self.scenario)
         self._settled = self.first_slot
         self._booked = 0
         self.money, self.sold, self.bought = np.zeros((3, len(people)), dtype=np.int64)
@@ -366,6 +366,19 @@ _MODEL_COLUMNS = (
     "loss_kwh", "bills",
 )  # fmt: skip
 _AGENT_COLUMNS = ("participant", "group", "strategy", "bill", "sold_kwh", "bought_kwh")
+
+
+def _spacing(scenario: Scenario) -> int:
+    """Time between two rounds [ns]. Raises ScenarioError if a slot could open and close between them."""
+    market = scenario.market
+    spacing, window = market.slot * NS // market.rounds, (market.opens_before - market.gate_closure) * NS
+    if window < spacing:
+        least = -(-market.slot * NS // window)
+        problem = f"a slot trades for {window / NS:g} s, but rounds are {spacing / NS:g} s apart"
+        raise ScenarioError(
+            [f"market.opens_before: {problem}; open it earlier or set market.rounds to at least {least}"]
+        )
+    return spacing
 
 
 def _scenario(source: Scenario | str | Path, changes: Mapping[str, Any]) -> Scenario:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -311,7 +312,29 @@ def test_a_population_can_be_shared_between_models() -> None:
     assert again.population is people
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"market.opens_before": "20 min", "market.gate_closure": "0 min"},
+        {"market.opens_before": "50 min", "market.gate_closure": "17 min", "market.rounds": 7},
+        {"market.slot": "60 min", "market.opens_before": "1440 min", "market.rounds": 1, "time.slots": 3},
+        {"market.lot": "100 Wh", "market.tick": "1 ct/kWh", "market.price_floor": "-5 ct/kWh"},
+        {"market.max_orders": 10},
+        {"tariffs.feed_in": "0 ct/kWh", "time.slots": 1},
+    ],
+)
+def test_unusual_rules_keep_the_books_in_order(changes: dict[str, Any]) -> None:
+    run, _ = model(**ALONE, **{"time.slots": 4, **changes})
+    results = run.run()
+    assert len(results.trades) > 0
+    assert (results.trades["wh"] % run.exchange.settings.lot == 0).all()
+    assert (run.desk.left >= 0).all()
+    assert results.slots["slot"].tolist() == list(range(run.first_slot, run.first_slot + run.slots))
+
+
 def test_bad_input_is_named() -> None:
+    with pytest.raises(ScenarioError, match=r"market\.opens_before: a slot trades for 60 s.*rounds to at least 15"):
+        model(market__opens_before="16 min", market__gate_closure="15 min")
     with pytest.raises(ScenarioError, match=r"market\.rounds"):
         model(market__rounds=0)
     with pytest.raises(StrategyError, match="unknown strategy"):
