@@ -10,7 +10,17 @@ from benchmarks.workload import BUY, CANCEL, LEVELS, TAKE, Workload
 from market.capacity import OpenGate
 from market.events import Entry, Rejected, Traded
 from market.exchange import Exchange
-from market.orders import AdvanceClock, Cancel, Command, CreateMarket, MarketSettings, Register, Submit
+from market.orders import (
+    AdvanceClock,
+    Cancel,
+    Command,
+    CreateMarket,
+    MarketSettings,
+    Register,
+    Side,
+    Submit,
+    TimeInForce,
+)
 
 PARTICIPANTS = 100
 PACKET = 1000
@@ -55,7 +65,8 @@ def _commands(workload: Workload, first: int) -> tuple[list[Command], dict[int, 
         number[handle] = seq
         if kind == TAKE:
             level = LEVELS - 1 if side == BUY else 0
-        word, force = ("buy" if side == BUY else "sell"), ("ioc" if kind == TAKE else "gtc")
+        word: Side = "buy" if side == BUY else "sell"
+        force: TimeInForce = "ioc" if kind == TAKE else "gtc"
         commands.append(
             Submit(member, _SLOT, word, level * _TICK, quantity, force, source="" if side == BUY else "solar")
         )
