@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agents.strategies import NO_PRICE, STRATEGIES, Market, Orders, Shouts, StrategyError, Traders, check, create
-from agents.strategies.columns import quote_all, tick_limits
+from agents.strategies.columns import quote_all, round_to_trade, tick_limits
 from agents.strategies.conformance import check_strategy
 from agents.strategies.zip import Zip
 
@@ -109,6 +109,13 @@ def test_zi_c_reaches_both_ends_of_a_small_range_and_no_more() -> None:
 def test_truthful_rounds_to_the_tick_without_a_loss() -> None:
     orders = create("truthful").quote(traders([True, False], [100_040, 100_040]), market(), np.random.default_rng(0))
     assert orders.price.tolist() == [100_100, 100_000]
+
+
+def test_wishes_are_rounded_towards_the_trade_but_never_past_the_limit() -> None:
+    wants = traders([True, False, True, False], [90_000, 110_000, 100_050, 99_950])
+    limits, _ = tick_limits(wants, market())
+    price = round_to_trade(np.array([100_060.0, 100_040.0, 100_060.0, 99_940.0]), limits, wants, market())
+    assert price.tolist() == [100_000, 100_100, 100_100, 99_900]
 
 
 def test_a_want_without_a_possible_price_stays_silent() -> None:
