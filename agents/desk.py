@@ -198,7 +198,7 @@ class Desk:
         return self._changes(group.name, rows, orders)
 
     def _slice(self) -> tuple[int, int]:
-        """First and last but one want of the open slots."""
+        """The first want of the open slots, and the one after their last."""
         return self._starts[self._open.start - self._first], self._starts[self._open.stop - self._first]
 
     def _view(self, spacing: int) -> Market:

@@ -20,7 +20,7 @@ from agents import tables
 from agents.desk import Desk, Group
 from agents.participant import Participant
 from agents.population import UTILITY_CONNECTION, Population, StrategyUse, build
-from agents.record import Level, Record
+from agents.record import Ladder, Record
 from agents.results import Results
 from agents.scenario import UTILITY, Scenario, ScenarioError, load_scenario
 from agents.seeds import child, generator
@@ -236,8 +236,9 @@ class MarketModel(mesa.Model):
         """Keep the aggregated books of all open slots."""
         now = self.exchange.now or 0
         for slot in self.desk.open:
-            for side, ladder in zip(("buy", "sell"), self.exchange.depth(slot), strict=True):
-                self.record.depth += [Level(slot, now, side, price, quantity) for price, quantity in ladder]
+            for side, levels in zip(("buy", "sell"), self.exchange.depth(slot), strict=True):
+                price, quantity = np.array(levels, dtype=np.int64).reshape(-1, 2).T
+                self.record.depth.append(Ladder(slot, now, side, price, quantity))
 
     def _verify(self, slot: int) -> None:
         """The state of the grid with all that was traded, by an engine that had no part in admitting it."""

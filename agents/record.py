@@ -18,14 +18,14 @@ from market.orders import MarketSettings
 Ints = NDArray[np.int64]
 
 
-class Level(NamedTuple):
-    """One price of an aggregated book at one time."""
+class Ladder(NamedTuple):
+    """One side of an aggregated book at one time, best price first; arrays, since a year has a hundred thousand."""
 
     slot: int
     time: int
     side: str
-    price: int
-    quantity: int
+    price: Ints
+    quantity: Ints
 
 
 @dataclass(eq=False)
@@ -44,7 +44,7 @@ class Record:
     """(P, T) what flowed, injection positive [Wh]."""
     times: list[tuple[int, int]] = field(default_factory=list)
     """(sequence number, time [ns]) of every move of the clock."""
-    depth: list[Level] = field(default_factory=list)
+    depth: list[Ladder] = field(default_factory=list)
     flows: list[Flow] = field(default_factory=list)
     """State of the grid in each slot so far, one slot each."""
     violations: list[Violation] = field(default_factory=list)

@@ -201,8 +201,12 @@ def _strategies(record: Record) -> list[str]:
 
 
 def _depth(record: Record) -> pd.DataFrame:
-    columns = [np.array(values) for values in zip(*record.depth, strict=True)] or [np.zeros(0, dtype=np.int64)] * 5
-    slot, time, side, price, quantity = columns
+    ladders = record.depth
+    lengths = [len(ladder.price) for ladder in ladders]
+    slot = np.repeat(np.array([ladder.slot for ladder in ladders], dtype=np.int64), lengths)
+    time = np.repeat(np.array([ladder.time for ladder in ladders], dtype=np.int64), lengths)
+    side = np.repeat(np.array([ladder.side for ladder in ladders], dtype=np.str_), lengths)
+    price, quantity = (np.concatenate([getattr(ladder, name) for ladder in ladders]) for name in ("price", "quantity"))
     return pd.DataFrame(
         {
             "slot": slot, "time": _times(time), "side": side, "ct_per_kwh": price / PRICE_PER_CT_KWH,
