@@ -43,7 +43,8 @@ class CapacityRows(msgspec.Struct):
     decides: bool
     """True: the rows' answer is final. False: every change of the schedule is put to `Gate.check`."""
     refresh_after: int
-    """Energy moved [Wh] since the last tangent after which the kernel asks for `Gate.refresh`; 0: never."""
+    """Energy moved [Wh] since the last tangent after which the kernel asks for `Gate.refresh`; 0: never. A single match
+    of more energy is put to `Gate.check`, so that the rows never reach farther than that from their tangent."""
 
 
 class Gate(Protocol):

@@ -396,7 +396,7 @@ def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, event
     if cursor.answer >= 0:
         admitted, row = cursor.answer, cursor.row
         cursor.answer = -1
-    elif mode == QUESTION:
+    elif mode == QUESTION or (refresh_after > 0 and quantity > refresh_after):
         cursor.wanted = quantity
         return ASK, np.int64(0)
     elif refresh_after > 0 and cursor.moved >= refresh_after:
