@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def test_every_example_runs(
         name = FILE.match(body)
         if name:
             (tmp_path / name[1]).write_text(body, encoding="utf-8")
+            monkeypatch.delitem(sys.modules, name[1].removesuffix(".py"), raising=False)
             continue
         exec(compile(body, guide, "exec"), {})
         assert capsys.readouterr().out, f"example {examples} of {guide} says nothing"

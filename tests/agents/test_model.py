@@ -179,7 +179,7 @@ def test_batch_run_gives_a_row_for_each_combination() -> None:
 
 
 def test_a_strategy_from_a_file_of_the_users_own_trades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_strategies.py").write_text(
+    (tmp_path / "late_strategies.py").write_text(
         dedent(
             """
             from agents.strategies.columns import quote_all, tick_limits
@@ -198,10 +198,10 @@ def test_a_strategy_from_a_file_of_the_users_own_trades(tmp_path: Path, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     groups = [group.model_dump(mode="json", exclude_none=True) for group in scenario().participants]
     for group in groups:
-        group["strategy"] = {"name": "my_strategies:Late", "params": {"rounds": 1}}
+        group["strategy"] = {"name": "late_strategies:Late", "params": {"rounds": 1}}
     run, journal = model(participants=groups)
     run.run_model()
-    assert {agent.strategy for agent in run.participants} == {"my_strategies:Late"}
+    assert {agent.strategy for agent in run.participants} == {"late_strategies:Late"}
     assert run.counts["trades"] > 0
     gates = {slot: run.exchange.clock.gate(slot) for slot in range(run.first_slot, run.first_slot + run.slots)}
     for entry in journal.entries:
