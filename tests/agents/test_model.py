@@ -57,7 +57,7 @@ def test_every_asset_sums_to_zero_and_accounts_agree_with_the_postings() -> None
     sums: Counter[str] = Counter()
     for (_, asset), amount in balances.items():
         sums[asset] += amount
-    assert {"EUR", "WH", "GO:solar", "GO:biomass"} <= set(sums)
+    assert {"EUR", "WH", "GO:solar"} <= set(sums)
     assert set(sums.values()) == {0}
     for row, name in enumerate(run.population.ids):
         assert balances.get((name, "EUR"), 0) == run.money[row]
