@@ -107,7 +107,8 @@ def _ev(device: Any, members: Members) -> Fleet:
 
 
 def _pv(device: Any, members: Members) -> Fleet:
-    return Pv(members.site, members.sizes("kwp", device.kwp), device.profile or ())
+    given = np.nan if device.annual_yield is None else device.annual_yield
+    return Pv(members.site, members.sizes("kwp", device.kwp), device.profile or (), given)
 
 
 def _wind(device: Any, members: Members) -> Fleet:

@@ -75,7 +75,13 @@ class Load(Section):
 class Pv(Section):
     """Photovoltaic plant behind the connection."""
 
-    kwp: KilowattPeak = Field(description="Installed power; the profile times kwp is what it can generate")
+    kwp: KilowattPeak = Field(description="Installed power")
+    annual_yield: float | None = Field(
+        default=None,
+        gt=0,
+        le=3000,
+        description="kWh that a kWp generates in a year; by default 950 with the shipped profiles, as recorded with your own",
+    )
     share: Share = Field(default=1.0, description="Share of the members that have one")
     static_export_limit: ExportLimits = Field(
         default=ExportLimit(1.0, None),

@@ -141,6 +141,11 @@ def new_cursor() -> NDArray[Any]:
     return cursor
 
 
+# Each view of an array costs two atomic operations for its reference count, unless numba is told that nothing here is
+# allocated (`_nrt`). Together with inlining that makes the kernel about seven times as fast.
+_step: Any = njit(cache=True, _nrt=False, forceinline=True, error_model="numpy")
+
+
 def _count_trailing_zeros(typing_context: Any, word: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
@@ -151,7 +156,7 @@ def _count_trailing_zeros(typing_context: Any, word: Any) -> Any:
 _trailing_zeros: Any = intrinsic(_count_trailing_zeros)
 
 
-@njit(cache=True)
+@_step
 def _first_level(book, side, start):  # type: ignore[no-untyped-def]
     """Lowest occupied ladder index at or after `start`, or the number of levels."""
     levels = book.head.shape[1]
@@ -175,13 +180,13 @@ def _first_level(book, side, start):  # type: ignore[no-untyped-def]
     return (word << 6) + np.int64(_trailing_zeros(book.bits[side, word]))
 
 
-@njit(cache=True)
+@_step
 def _rung(book, side, level):  # type: ignore[no-untyped-def]
     """Ladder index of a price level: the lower, the better for the other side."""
     return level if side == SELL else book.head.shape[1] - 1 - level
 
 
-@njit(cache=True)
+@_step
 def _link(book, index):  # type: ignore[no-untyped-def]
     order = book.orders[index]
     side = order.side
@@ -201,7 +206,7 @@ def _link(book, index):  # type: ignore[no-untyped-def]
         book.best[side] = rung
 
 
-@njit(cache=True)
+@_step
 def _unlink(book, index):  # type: ignore[no-untyped-def]
     order = book.orders[index]
     side = order.side
@@ -226,7 +231,7 @@ def _unlink(book, index):  # type: ignore[no-untyped-def]
         book.best[side] = _first_level(book, side, rung)
 
 
-@njit(cache=True)
+@_step
 def _release(book, where, index):  # type: ignore[no-untyped-def]
     """Take an order out of the book for good."""
     _unlink(book, index)
@@ -236,7 +241,7 @@ def _release(book, where, index):  # type: ignore[no-untyped-def]
     book.live -= 1
 
 
-@njit(cache=True)
+@_step
 def _emit(events, cursor, kind, flags, handle, resting, level, row, quantity, wanted):  # type: ignore[no-untyped-def]
     event = events[cursor.count]
     event.kind = kind
@@ -251,7 +256,7 @@ def _emit(events, cursor, kind, flags, handle, resting, level, row, quantity, wa
     cursor.count += 1
 
 
-@njit(cache=True)
+@_step
 def _holds(state, rise, fall, least, most, quantity):  # type: ignore[no-untyped-def]
     """True if all rows stay within their squared bounds when `quantity` Wh move.
 
@@ -270,7 +275,7 @@ def _holds(state, rise, fall, least, most, quantity):  # type: ignore[no-untyped
     return not broken
 
 
-@njit(cache=True)
+@_step
 def _breaks(state, rise, fall, least, most, quantity, row):  # type: ignore[no-untyped-def]
     """The test of `_holds` for one row."""
     re = state[0, row] + quantity * (rise[0, row] - fall[0, row])
@@ -279,7 +284,7 @@ def _breaks(state, rise, fall, least, most, quantity, row):  # type: ignore[no-u
     return square > most[row] or square < least[row]
 
 
-@njit(cache=True, error_model="numpy")
+@_step
 def _ratio(state, rise, fall, least, most, row):  # type: ignore[no-untyped-def]
     """Largest q >= 0 up to which a row x + q s, inside its bounds at q = 0, stays inside: |x + q s|^2 is quadratic."""
     re, im = state[0, row], state[1, row]
@@ -294,7 +299,7 @@ def _ratio(state, rise, fall, least, most, row):  # type: ignore[no-untyped-def]
     return max(ratio, 0.0)
 
 
-@njit(cache=True)
+@_step
 def _fit(state, rise, fall, least, most, wanted, lot, witness):  # type: ignore[no-untyped-def]
     """Largest multiple of `lot` up to `wanted` that all rows carry, and a row that binds (-1: none does).
 
@@ -319,7 +324,7 @@ def _fit(state, rise, fall, least, most, wanted, lot, witness):  # type: ignore[
     return admitted, binding
 
 
-@njit(cache=True)
+@_step
 def _shift(schedule, state, rise, fall, inject, withdraw, quantity):  # type: ignore[no-untyped-def]
     """Move `quantity` Wh from connection `withdraw` to `inject`; -1 is a side whose injection does not change."""
     if inject >= 0:
@@ -333,7 +338,7 @@ def _shift(schedule, state, rise, fall, inject, withdraw, quantity):  # type: ig
             values[row] += moved * (up[row] - down[row])
 
 
-@njit(cache=True)
+@_step
 def _reserve(allowance, side, node, flexible, quantity, lot):  # type: ignore[no-untyped-def]
     """Firm part of an order: what is left of the connection's baseline in this direction, in whole lots."""
     if flexible or node < 0:
@@ -344,13 +349,13 @@ def _reserve(allowance, side, node, flexible, quantity, lot):  # type: ignore[no
     return firm
 
 
-@njit(cache=True)
+@_step
 def _give_back(allowance, side, node, firm):  # type: ignore[no-untyped-def]
     if firm > 0:
         allowance[side, node] += firm
 
 
-@njit(cache=True)
+@_step
 def _trade(book, cursor, index, quantity, capacity, events):  # type: ignore[no-untyped-def]
     """Fill the incoming order with `quantity` of a resting one; both parts are homogeneous (firm or flexible)."""
     schedule, state, sensitivity, idle, _, _, _ = capacity
@@ -376,7 +381,7 @@ def _trade(book, cursor, index, quantity, capacity, events):  # type: ignore[no-
     _emit(events, cursor, TRADE, flags, cursor.handle, order.handle, order.level, -1, quantity, 0)
 
 
-@njit(cache=True)
+@_step
 def _who_moves(cursor, order):  # type: ignore[no-untyped-def]
     """Connections whose schedule this match changes: firm energy flows anyway, and node -1 has no wire to load."""
     incoming = cursor.node if cursor.firm == 0 else np.int32(-1)
@@ -385,7 +390,7 @@ def _who_moves(cursor, order):  # type: ignore[no-untyped-def]
     cursor.withdraw = resting if cursor.side == SELL else incoming
 
 
-@njit(cache=True)
+@_step
 def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
     """How much of the candidate match the wires carry: (DONE, Wh), or why the kernel has to stop for it."""
     _, state, sensitivity, idle, least, most, refresh_after = capacity
@@ -413,7 +418,7 @@ def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, event
     return DONE, admitted
 
 
-@njit(cache=True)
+@_step
 def _match(book, cursor, where, blocked, witness, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
     """Fill the incoming order from the other side, best first; returns DONE or why it had to stop."""
     other = 1 - cursor.side
@@ -452,7 +457,7 @@ def _match(book, cursor, where, blocked, witness, mode, capacity, lot, events): 
     return DONE
 
 
-@njit(cache=True)
+@_step
 def _begin(cursor, message, allowance, lot):  # type: ignore[no-untyped-def]
     """Make the message the incoming order, its firm part reserved."""
     cursor.handle = message.handle
@@ -466,7 +471,7 @@ def _begin(cursor, message, allowance, lot):  # type: ignore[no-untyped-def]
     cursor.firm = _reserve(allowance, message.side, message.node, message.flexible, message.quantity, lot)
 
 
-@njit(cache=True)
+@_step
 def _begin_match(book, cursor):  # type: ignore[no-untyped-def]
     other = 1 - cursor.side
     limit = cursor.level if cursor.side == BUY else book.head.shape[1] - 1 - cursor.level
@@ -476,7 +481,7 @@ def _begin_match(book, cursor):  # type: ignore[no-untyped-def]
     cursor.matching = 1
 
 
-@njit(cache=True)
+@_step
 def _finish(book, cursor, where, allowance, events):  # type: ignore[no-untyped-def]
     """What is left of the incoming order rests, or is cancelled if it may not."""
     cursor.matching = 0
@@ -502,7 +507,7 @@ def _finish(book, cursor, where, allowance, events):  # type: ignore[no-untyped-
     _link(book, index)
 
 
-@njit(cache=True)
+@_step
 def _withdraw(book, cursor, where, allowance, events, index, why):  # type: ignore[no-untyped-def]
     order = book.orders[index]
     _give_back(allowance, order.side, order.node, order.firm)
@@ -510,7 +515,7 @@ def _withdraw(book, cursor, where, allowance, events, index, why):  # type: igno
     _release(book, where, index)
 
 
-@njit(cache=True)
+@_step
 def _amend(book, cursor, where, allowance, message, lot, events):  # type: ignore[no-untyped-def]
     """Change a resting order; returns True if it must be matched anew, having lost its priority."""
     index = where[message.handle]
@@ -543,7 +548,7 @@ def _amend(book, cursor, where, allowance, message, lot, events):  # type: ignor
     return True
 
 
-@njit(cache=True)
+@njit(cache=True, _nrt=False)
 def run(books, where, allowance, blocked, witness, mode, capacity, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
     """Process messages from the cursor on; returns DONE, or ASK, REFRESH, EVENTS_FULL to be called again.
 

@@ -7,17 +7,32 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from agents.devices.fleet import Ints, ProfileFleet, Site, drawn
+from agents.devices.fleet import Ints, ProfileFleet, Site, annual_scale, drawn
 from market.units import whole_wh
 
 FAMILIES = ("PV",)
+ANNUAL_YIELD = 950.0
+"""Energy of a year per installed power [kWh/kWp], usual for a roof in the middle of Germany."""
 
 
 class Pv(ProfileFleet):
-    """P[i, t] = kwp_i · profile_i(t), the profile relative to the installed power, as at unity power factor."""
+    """P[i, t] = scale_i · profile_i(t), at unity power factor.
 
-    def __init__(self, site: Site, kwp: ArrayLike, profile: Sequence[str] = ()) -> None:
-        super().__init__("pv", "solar", site, drawn(site, profile, FAMILIES), np.asarray(kwp) * 1000.0)
+    The scale makes a whole year yield `annual_yield` (n,) kWh per kWp. Where none is given (NaN), a profile of the
+    user's keeps its shape with kwp as its highest value; one without a size of its own yields ANNUAL_YIELD, because
+    the plants that were recorded are rated more than half above what they ever gave.
+    """
+
+    def __init__(
+        self, site: Site, kwp: ArrayLike, profile: Sequence[str] = (), annual_yield: ArrayLike = np.nan
+    ) -> None:
+        names = drawn(site, profile, FAMILIES)
+        power = np.broadcast_to(np.asarray(kwp, dtype=np.float64), len(names))
+        given = np.broadcast_to(np.asarray(annual_yield, dtype=np.float64), len(names))
+        recorded = np.array([site.profiles.recorded_kw(name) is not None for name in names], dtype=bool)
+        wanted = np.where(np.isnan(given), ANNUAL_YIELD, given)
+        scale = np.where(np.isnan(given) & recorded, power * 1000, annual_scale(site, names, power * wanted))
+        super().__init__("pv", "solar", site, names, scale)
 
 
 def split_export(generation_wh: Ints, load_wh: Ints, limit_wh: Ints) -> tuple[Ints, Ints]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.devices.battery import MAX_CAPACITY_WH, Battery
 from agents.devices.biomass import Biomass
-from agents.devices.conformance import check_battery, check_device, made_up_site
+from agents.devices.conformance import Recorded, check_battery, check_device, made_up_site
 from agents.devices.ev import Ev
 from agents.devices.fleet import Fleet, Site
 from agents.devices.heat_pump import HeatPump
@@ -21,6 +22,13 @@ from agents.devices.load import FAMILIES, Load
 from agents.devices.pv import Pv, export_limit_wh, split_export
 from agents.devices.registry import DEVICES, device, rule, self_consumption
 from agents.devices.wind import Wind
+
+
+class Own(Recorded):
+    """The same profiles as a user's, who recorded them at a size of their own."""
+
+    def recorded_kw(self, name: str) -> float:
+        return 3.0
 
 
 def sizes(site: Site) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -53,6 +61,17 @@ def test_a_years_energy_is_what_was_asked(kind: str) -> None:
     """The made-up profiles repeat one day, so that day is 1/365 of the year."""
     load = Load(made_up_site(3), kind, [3_650.0, 7_300.0, 36_500.0])
     assert load.energy_wh.sum(axis=1) == pytest.approx([10_000, 20_000, 100_000], abs=96)
+
+
+def test_a_roof_yields_what_is_usual_unless_the_scenario_or_a_profile_of_ones_own_says_otherwise() -> None:
+    """The made-up profiles repeat one day, so that day is 1/365 of the year."""
+    site = made_up_site(3)
+    usual = Pv(site, [1.0, 2.0, 10.0]).energy_wh.sum(axis=1)
+    assert usual == pytest.approx(np.array([1, 2, 10]) * 950_000 / 365, abs=96)
+    sunny = Pv(site, [1.0, 2.0, 10.0], annual_yield=1_100.0).energy_wh.sum(axis=1)
+    assert sunny == pytest.approx(np.array([1, 2, 10]) * 1_100_000 / 365, abs=96)
+    own = Pv(replace(site, profiles=Own()), 5.0, profile=("PV1",))
+    assert own.power_w == pytest.approx([5_000 * Own().peak("PV1")] * 3)
 
 
 def test_a_connections_own_profile_is_kept_if_it_fits() -> None:
