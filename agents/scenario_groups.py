@@ -80,7 +80,7 @@ class Pv(Section):
         default=None,
         gt=0,
         le=3000,
-        description="kWh that a kWp generates in a year; by default 950 with the shipped profiles, as recorded with your own",
+        description="kWh of a kWp in a year; by default 950 with the shipped profiles, as recorded with your own",
     )
     share: Share = Field(default=1.0, description="Share of the members that have one")
     static_export_limit: ExportLimits = Field(

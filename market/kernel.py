@@ -11,6 +11,7 @@ All integers are exact. Capacity rows are integer-valued float64, so their sums 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,8 @@ def new_cursor() -> NDArray[Any]:
 
 # Each view of an array costs two atomic operations for its reference count, unless numba is told that nothing here is
 # allocated (`_nrt`). Together with inlining that makes the kernel about seven times as fast.
-_step: Any = njit(cache=True, _nrt=False, forceinline=True, error_model="numpy")
+_compiled: Any = partial(njit, cache=True, _nrt=False, error_model="numpy")
+_step: Any = _compiled(forceinline=True)
 
 
 def _count_trailing_zeros(typing_context: Any, word: Any) -> Any:
@@ -548,7 +550,7 @@ def _amend(book, cursor, where, allowance, message, lot, events):  # type: ignor
     return True
 
 
-@njit(cache=True, _nrt=False)
+@_compiled()
 def run(books, where, allowance, blocked, witness, mode, capacity, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
     """Process messages from the cursor on; returns DONE, or ASK, REFRESH, EVENTS_FULL to be called again.
 
