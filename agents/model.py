@@ -10,6 +10,7 @@ that was said and done goes to the ledger in one transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,7 +63,8 @@ class Journal(Protocol):
 class MarketModel(mesa.Model):
     """A local market for the slots of one scenario.
 
-    `scenario` is a Scenario, the path of a YAML file, or the name of a shipped one. `seed` overrides the scenario's.
+    `scenario` is a Scenario, the path of a YAML file, or the name of a shipped one. ``seed=3`` overrides the
+    scenario's; `rng` does the same under the name that Mesa's `batch_run` uses from Mesa 3.5 on.
     Further keywords change fields of the scenario: ``MarketModel("village", **{"grid.gate": "off"})``, or with two
     underscores for the dot. `strategy` has everybody use one strategy, `population` reuses that of another model of
     the same scenario and seed. After an error or an interrupt the ledger ends with the last complete step; the model
@@ -74,16 +76,18 @@ class MarketModel(mesa.Model):
     def __init__(
         self,
         scenario: Scenario | str | Path = "village",
-        seed: int | None = None,
         *,
+        rng: int | None = None,
         ledger: Journal | None = None,
         strategy: str | None = None,
         population: Population | None = None,
         **changes: Any,
     ) -> None:
-        self.scenario = _scenario(scenario, changes)
-        seed = self.scenario.seed if seed is None else int(seed)
-        super().__init__(seed=seed)
+        # A parameter called `seed` would be overwritten, with None, by the batch_run of Mesa 3.5.
+        given = changes.pop("seed", None)
+        self._chosen = _scenario(scenario, changes)
+        seed = next((index(value) for value in (given, rng) if value is not None), self.scenario.seed)
+        super().__init__(rng=seed)
         self.running: bool = True
         root = np.random.SeedSequence(seed)
         self.ledger = ledger
@@ -115,6 +119,15 @@ class MarketModel(mesa.Model):
         self.datacollector = mesa.DataCollector(
             {name: name for name in _MODEL_COLUMNS}, {name: name for name in _AGENT_COLUMNS}
         )
+
+    @property
+    def scenario(self) -> Scenario:
+        """What is simulated."""
+        return self._chosen
+
+    @scenario.setter
+    def scenario(self, value: object) -> None:
+        """Mesa from 3.5 on gives every model a scenario of its own kind when it starts; ours stands in its place."""
 
     # -- running -------------------------------------------------------------------------------------------------
 
@@ -164,7 +177,9 @@ class MarketModel(mesa.Model):
         """The same day with one thing changed."""
         changes: dict[str, Any] = {"grid.gate": "off"} if name == "gate_off" else {}
         strategy = "utility_only" if name == "no_local_trading" else None
-        other = MarketModel(self.scenario, self.record.seed, strategy=strategy, population=self.population, **changes)
+        other = MarketModel(
+            self.scenario, seed=self.record.seed, strategy=strategy, population=self.population, **changes
+        )
         other.run_model()
         return other.record
 

@@ -75,7 +75,7 @@ class Memory:
 def model(seed: int = 1, **changes: Any) -> tuple[MarketModel, Memory]:
     """A new model and where its entries go."""
     memory = Memory()
-    return MarketModel(scenario(), seed, ledger=memory, **changes), memory
+    return MarketModel(scenario(), seed=seed, ledger=memory, **changes), memory
 
 
 @cache

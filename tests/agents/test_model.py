@@ -176,6 +176,18 @@ def test_batch_run_gives_a_row_for_each_combination() -> None:
     assert rows.groupby(["seed", "market__rounds"]).size().tolist() == [31] * 4
     orders = rows.groupby("market__rounds")["orders"].max()
     assert orders[2] > orders[1]
+    bills = rows.groupby("seed")["bill"].sum()
+    assert bills[1] != bills[2], "the seeds are used"
+
+
+def test_the_seed_has_mesas_name_too() -> None:
+    seeds = [
+        MarketModel(scenario(), time__slots=1, **given).record.seed
+        for given in ({"seed": 7}, {"rng": 7}, {"rng": None})
+    ]
+    assert seeds == [7, 7, scenario().seed]
+    with pytest.raises(TypeError):
+        MarketModel(scenario(), seed="seven")
 
 
 def test_a_strategy_from_a_file_of_the_users_own_trades(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,15 +279,16 @@ def test_a_gate_that_was_wrong_stops_the_run_loudly(monkeypatch: pytest.MonkeyPa
     with pytest.raises(GridViolation, match=rf"slot {run.first_slot + 1}: branch:line 7 .*seed 5"):
         run.step()
     assert len(journal.sizes) == 1
-    with pytest.raises(RuntimeError, match="ended"):
-        run.step()
+    assert not run.running
+    with pytest.raises(RuntimeError, match="the run is at slot 2 of 8"):
+        run.results()
 
 
 def test_an_interrupt_leaves_a_ledger_that_audits_up_to_the_last_slot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Ledger.create(tmp_path / "ledger.db") as ledger:
-        run = MarketModel(scenario(), 1, ledger=ledger)
+        run = MarketModel(scenario(), seed=1, ledger=ledger)
         for _ in range(3):
             run.step()
         told = run.exchange.seq
@@ -308,7 +321,7 @@ def test_results_come_after_the_last_step_and_progress_with_every_one() -> None:
 def test_a_population_can_be_shared_between_models() -> None:
     run, _ = finished()
     people: Population = run.population
-    again = MarketModel(scenario(), 1, population=people, strategy="truthful")
+    again = MarketModel(scenario(), seed=1, population=people, strategy="truthful")
     assert again.population is people
 
 
