@@ -30,7 +30,6 @@ WIRES = "wires"
 """Account of the network operator, who receives the grid fees. No participant may bear its name."""
 ENERGY = "WH"
 LARGEST = 2**63 - 1
-_MOVING = (Traded, Settled)
 
 
 class LedgerError(Exception):
@@ -59,13 +58,15 @@ def postings(entry: Entry, settings: MarketSettings | None) -> list[Posting]:
     """
     moved: list[Posting] = []
     for event in entry.events:
-        if isinstance(event, _MOVING):
-            if settings is None:
-                raise LedgerError(f"entry {entry.seq}: trades or settles, but no market was created before it")
-            if isinstance(event, Traded):
-                _trade(moved, event, settings)
-            else:
-                _settle(moved, event, settings)
+        kind = type(event)
+        if kind is not Traded and kind is not Settled:
+            continue
+        if settings is None:
+            raise LedgerError(f"entry {entry.seq}: trades or settles, but no market was created before it")
+        if isinstance(event, Traded):
+            _trade(moved, event, settings)
+        elif isinstance(event, Settled):
+            _settle(moved, event, settings)
     if moved:
         require_zero_sums(entry.seq, moved)
     return moved

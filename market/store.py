@@ -107,17 +107,16 @@ class Ledger:
         """
         if self._lock is None:
             raise LedgerError(f"{self.path}: is open for reading only; open it with readonly=False")
-        rows: list[JournalRow] = []
         moved: list[PostingRow] = []
         market = self._market or self._find_market()
         for seq, entry in enumerate(entries, self._last + 1):
             if entry.seq != seq:
                 raise LedgerError(f"{self.path}: entry {seq} is next, not {entry.seq}")
-            body = journal.encode(entry)
-            rows.append((seq, body, journal.leaf(body)))
             market = market or _creation(entry)
-            caused = postings(entry, market.settings if market else None)
-            moved += [(seq, line, *posting) for line, posting in enumerate(caused)]
+            if caused := postings(entry, market.settings if market else None):
+                moved += [(seq, line, *posting) for line, posting in enumerate(caused)]
+        bodies = journal.encode_all(entries)
+        rows: list[JournalRow] = [(seq, body, journal.leaf(body)) for seq, body in enumerate(bodies, self._last + 1)]
         with schema.explained(self.path), self._engine.execution_options(writes=True).begin() as connection:
             if rows:
                 connection.exec_driver_sql(self._insert_entry, rows)

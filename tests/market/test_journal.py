@@ -48,6 +48,19 @@ def test_bytes_are_those_of_rfc_8785_and_lead_back_to_the_entry(entry: Entry) ->
     assert journal.decode(body) == entry
 
 
+@given(st.lists(entries, max_size=5))
+def test_many_entries_have_the_bytes_of_each(many: list[Entry]) -> None:
+    assert journal.encode_all(many) == [journal.encode(entry) for entry in many]
+
+
+@given(entries, st.sampled_from([Cancel("a", MAX_EXACT + 1), UpdateGrid(0, [0, -MAX_EXACT - 1]), Cancel("a", 0.5)]))  # type: ignore[arg-type]
+def test_among_many_entries_the_one_without_canonical_form_is_named(entry: Entry, command: Command) -> None:
+    bad = Entry(77, command, (Accepted(),))
+    with pytest.raises(JournalError) as found:
+        journal.encode_all([entry, bad, entry])
+    assert found.value.seq == 77
+
+
 @pytest.mark.parametrize("mode", ["off", "linear", "ac"])
 def test_every_entry_of_a_market_day_survives_the_round_trip(mode: Any) -> None:
     for entry in day.entries(mode):
