@@ -47,4 +47,4 @@ def read(directory: Path) -> Run:
     if sealed.market is None or sealed.feeder is None:
         raise CommandError(Exit.INPUT, f"{directory / LEDGER}: holds no market; run the scenario again")
     feeder = Feeder.from_json(sealed.feeder)
-    return Run(results, sealed.market, feeder, sealed, str(directory / LEDGER), version())
+    return Run(results, sealed.market, feeder, sealed, LEDGER, version())

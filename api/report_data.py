@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from agents.results import Results
 from api.digest import Seal
-from api.report_figures import headline, lede
+from api.report_figures import alert, headline, lede, limit_words
+from api.report_html import number
 from api.report_map import feeder_map
 from grid.feeder import Feeder
 from market.orders import MarketSettings
@@ -43,7 +44,7 @@ class Run:
     feeder: Feeder
     seal: Seal
     ledger: str
-    """Path of the ledger as a reader would write it."""
+    """Name of the ledger's file, which lies beside the report."""
     version: str
 
 
@@ -59,6 +60,13 @@ def report_data(run: Run) -> dict[str, Any]:
         "title": f"{title} – Wattbook",
         "heading": title,
         "lede": lede(summary, run.feeder.name, run.settings),
+        "facts": [
+            zone.removesuffix(", UTC"),
+            "all times in UTC",
+            f"scenario {summary['scenario']}, seed {summary['seed']}",
+            f"gate {summary['gate']}",
+        ],
+        "alert": alert(summary),
         "version": run.version,
         "times": times,
         "zone": zone,
@@ -73,9 +81,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "price": _price(table, starts, run.settings),
         "volume": {name: _sums(table[f"{name}_kwh"], starts) for name in ("local", "utility")},
         "depth": books,
-        "depth_start": int(
-            max(books, key=lambda step: len(books[step]["bids"]) + len(books[step]["asks"]), default="0")
-        ),
+        "depth_start": _fullest(books),
         "balance": _balance(table, starts),
         "bills": _bills(run.results.participants),
         "refused": _refused(run, starts, block),
@@ -83,7 +89,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "compare_note": _compare_note(summary),
         "strategies": _strategies(run.results),
         "provenance": _provenance(run),
-        "check": f"wattbook audit {run.ledger}\nwattbook replay {run.ledger} --recheck",
+        "check": f"wattbook audit {run.ledger}\nwattbook audit {run.ledger} --recheck",
     }
 
 
@@ -94,7 +100,9 @@ def _times(deliveries: list[str]) -> tuple[list[str], str]:
     said = f"{first.day} {MONTHS[first.month - 1]} {first.year}"
     if len(days) == 1:
         return [text[11:16] for text in deliveries], f"{said}, UTC"
-    return [f"{text[8:10]} {MONTHS[int(text[5:7]) - 1][:3]} {text[11:16]}" for text in deliveries], f"from {said}, UTC"
+    last = datetime.fromisoformat(days[-1])
+    said = f"{said} to {last.day} {MONTHS[last.month - 1]} {last.year}"
+    return [f"{text[8:10]} {MONTHS[int(text[5:7]) - 1][:3]} {text[11:16]}" for text in deliveries], f"{said}, UTC"
 
 
 def _block(run: Run) -> int:
@@ -105,7 +113,9 @@ def _block(run: Run) -> int:
 
 
 def _block_note(block: int) -> str:
-    return "" if block == 1 else f"Every point of the charts stands for {block} slots."
+    if block == 1:
+        return ""
+    return f"Every point of the charts stands for {block} slots; map and books show the first of them."
 
 
 def _price(table: pd.DataFrame, starts: NDArray[np.int64], settings: MarketSettings) -> dict[str, Any]:
@@ -136,6 +146,16 @@ def _depth(run: Run, starts: NDArray[np.int64]) -> dict[str, Any]:
         if len(rows):
             books[str(step)] = {"bids": _ladder(rows, "buy"), "asks": _ladder(rows, "sell")}
     return books
+
+
+def _fullest(books: dict[str, Any]) -> int:
+    """The step whose book has most to show: much energy on both sides, else on one."""
+
+    def sides(step: str) -> tuple[int, int]:
+        bids, asks = (sum(wh for _, wh in books[step][side]) for side in ("bids", "asks"))
+        return min(bids, asks), bids + asks
+
+    return int(max(books, key=sides, default="0"))
 
 
 def _ladder(rows: pd.DataFrame, side: str) -> list[tuple[float, int]]:
@@ -172,7 +192,7 @@ def _balance(table: pd.DataFrame, starts: NDArray[np.int64]) -> dict[str, Any]:
     flows_out += [
         ("battery", "into batteries", np.maximum(-battery, 0)),
         ("export", "to the utility", np.maximum(-slack, 0)),
-        ("losses", "losses in the wires", table["loss_kwh"].to_numpy()),
+        ("losses", "losses", table["loss_kwh"].to_numpy()),
     ]
     return {"in": _flows(flows_in, starts), "out": _flows(flows_out, starts)}
 
@@ -213,6 +233,7 @@ def _refused(run: Run, starts: NDArray[np.int64], block: int) -> dict[str, Any]:
     constraints = [
         {
             "constraint": element,
+            "said": limit_words(element),
             "count": int(counts[element]),
             "wanted": wanted,
             "admitted": carried,
@@ -223,12 +244,16 @@ def _refused(run: Run, starts: NDArray[np.int64], block: int) -> dict[str, Any]:
     step = (limited["slot"].to_numpy(dtype=np.int64) - int(run.results.slots["slot"].iloc[0])) // block
     wanted = np.bincount(step, limited["wanted_kwh"].to_numpy(dtype=float), len(starts))
     carried = np.bincount(step, limited["admitted_kwh"].to_numpy(dtype=float), len(starts))
-    note = (
-        "The gate was off: no match was checked against the wires."
-        if run.settings.gate == "off"
-        else "A match that does not fit is trimmed to what fits, or skipped; both orders stay in the book and may be "
-        "tried again, and each try counts here."
-    )
+    if run.settings.gate == "off":
+        note = "The gate was off: no match was checked against the wires, and none refused."
+    elif not constraints:
+        note = "Every match fitted: none met a limit of the grid."
+    else:
+        note = (
+            "A match that does not fit is trimmed to what fits, or skipped. Both orders stay in the book and may meet "
+            "the limit again, and each time counts here: the sums say where the wires bind, not how much energy they "
+            "withheld."
+        )
     return {
         "note": note,
         "constraints": sorted(constraints, key=lambda row: (-row["refused"], row["constraint"])),
@@ -255,9 +280,9 @@ def _compare(table: pd.DataFrame, summary: dict[str, Any], starts: NDArray[np.in
 
 
 def _compare_note(summary: dict[str, Any]) -> str:
-    judge = "Voltages and currents of all slots, computed by power-grid-model, which had no part in admitting trades."
+    judge = "Every slot's schedule, judged by power-grid-model, which had no part in admitting trades."
     if "gate_off" in summary:
-        return f"{judge} The same day was run again with the gate off."
+        return f"{judge} The same day was run once more with the gate off."
     return judge
 
 
@@ -298,7 +323,7 @@ def _provenance(run: Run) -> list[list[str]]:
             "; ".join(part for part in (run.feeder.license, run.feeder.attribution) if part) or "–",
         ],
         ["Program", f"wattbook {run.version}"],
-        ["Ledger", f"{run.ledger}, {run.seal.last:,} entries"],
+        ["Ledger", f"{run.ledger} beside this page, {number(run.seal.last, 0)} entries"],
         ["Digest of the journal", run.seal.digest],
     ]
 

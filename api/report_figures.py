@@ -9,21 +9,46 @@ from market.orders import MarketSettings
 from market.units import ct_per_kwh
 
 Tile = dict[str, str]
+TOLERANCE = 1e-6
+"""What a limit may be exceeded by [pu, share of the rating] before a figure is shown as bad."""
 
 
 def lede(summary: dict[str, Any], feeder: str, settings: MarketSettings) -> str:
     """What happened, in two sentences."""
     length = f"{settings.slot_seconds / 60:g} minutes"
-    checked = (
-        "The gate was off: no match was checked against the wires."
-        if summary["gate"] == "off"
-        else "Every match was checked against the wires before it was made."
-    )
+    checked = {
+        "off": "The gate was off: no match was checked against the wires.",
+        "linear": "Every match that changes a flow was checked against the wires before it was made, by their tangent.",
+        "ac": "Every match that changes a flow was checked against the wires before it was made, by AC power flow.",
+    }[summary["gate"]]
     return (
         f"{summary['participants']} participants on {feeder or 'one feeder'} traded "
         f"{number(summary['energy']['local_kwh'], 0)} kWh with each other in {summary['slots']} slots of {length}. "
         f"{checked}"
     )
+
+
+def alert(summary: dict[str, Any]) -> str:
+    """What has to be said first: that the schedule breaks limits; empty if it does not."""
+    grid = summary["grid"]
+    if not grid["violations"]:
+        return ""
+    branch = f", and {grid['loading_max_branch']} to {_percent(grid['loading_max'])} %" if "loading_max" in grid else ""
+    return (
+        f"This schedule breaks limits of the grid in {grid['violated_slots']} of {summary['slots']} slots: it drives "
+        f"voltages to {grid['u_min_pu']:.3f} and {grid['u_max_pu']:.3f} pu{branch} of its rating."
+    )
+
+
+def limit_words(element: str) -> tuple[str, str]:
+    """Where and what a limit is, from its name: `bus:ID:high`, `bus:ID:low`, `branch:ID` or `diverged`."""
+    kind, _, rest = element.partition(":")
+    if kind == "branch":
+        return rest, "loading"
+    if kind == "bus":
+        place, _, side = rest.rpartition(":")
+        return place, f"voltage too {side}"
+    return "no state of the grid", element
 
 
 def headline(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
@@ -66,7 +91,9 @@ def _money(summary: dict[str, Any]) -> list[Tile]:
             )
         )
     note = "of the optimum that the wires allow"
-    if welfare["congested_slots"]:
+    if summary["grid"]["violations"] and (welfare["share"] or 0) > 1:
+        note += ", by trading what they do not carry"
+    elif welfare["congested_slots"]:
         note += f"; congestion costs {number(welfare['congestion_cost'])} {currency}"
     tiles.append(_tile("Welfare reached", _percent(welfare["share"], 1), "%", note))
     return tiles
@@ -76,18 +103,29 @@ def _wires(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
     grid, limited = summary["grid"], summary["limited"]
     bad = grid["violations"]
     off = summary.get("gate_off")
-    note = "found by an independent power flow"
+    note = "by an independent power flow"
+    if bad:
+        note = f"in {grid['violated_slots']} of {summary['slots']} slots, {note}"
     if off:
         note += f"; {number(off['violations'], 0)} with the gate off"
-    band = f"band {settings.voltage_min_ppm / 1e6:.2f} to {settings.voltage_max_ppm / 1e6:.2f}"
+    low, high = settings.voltage_min_ppm / 1e6, settings.voltage_max_ppm / 1e6
+    kept = low - TOLERANCE <= grid["u_min_pu"] and grid["u_max_pu"] <= high + TOLERANCE
+    full = grid.get("loading_max", 0.0) > settings.loading_max_ppm / 1e6 + TOLERANCE
+    met = number(limited["refused"] + limited["trimmed"], 0)
+    said = f"{number(limited['refused'], 0)} skipped, {number(limited['trimmed'], 0)} trimmed"
+    if summary["gate"] == "off":
+        met, said = "–", "not checked: the gate was off"
     return [
-        _tile("Voltage", f"{grid['u_min_pu']:.3f}–{grid['u_max_pu']:.3f}", "pu", band),
-        _tile("Fullest branch", _percent(grid.get("loading_max"), 1), "%", grid.get("loading_max_branch", "")),
-        _tile("Limits violated", number(bad, 0), "times", note, "bad" if bad else "good"),
         _tile(
-            "Matches that met a limit", number(limited["refused"] + limited["trimmed"], 0), "",
-            f"{number(limited['refused'], 0)} skipped, {number(limited['trimmed'], 0)} trimmed",
+            "Voltage", f"{grid['u_min_pu']:.3f} to {grid['u_max_pu']:.3f}", "pu", f"band {low:.2f} to {high:.2f}",
+            "" if kept else "bad",
         ),
+        _tile(
+            "Fullest branch", _percent(grid.get("loading_max"), 1), "%", grid.get("loading_max_branch", ""),
+            "bad" if full else "",
+        ),
+        _tile("Limits violated", number(bad, 0), "times", note, "bad" if bad else "good"),
+        _tile("Matches that met a limit", met, "", said),
         _tile("Losses", number(grid["losses_kwh"], 1), "kWh", "in lines and transformer"),
     ]  # fmt: skip
 

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.results import Results
+from api.report_figures import TOLERANCE
 from api.report_layout import places
 from grid.feeder import Feeder
 from market.orders import MarketSettings
 
 LEAST_REACH = 0.02
-"""Deviation from nominal voltage [pu] at which the colours end, at least."""
+"""Deviation from nominal voltage [pu] at which the colours end, at least; at most they reach as far as the band."""
 
 
 def feeder_map(results: Results, feeder: Feeder, settings: MarketSettings, starts: NDArray[np.int64]) -> dict[str, Any]:
@@ -23,13 +24,14 @@ def feeder_map(results: Results, feeder: Feeder, settings: MarketSettings, start
     """
     u = np.concatenate([results.grid[f"{prefix}u_pu"] for _, prefix in _runs(results)])
     at = places(feeder)
-    busiest = results.grid["loading"].max(axis=1, initial=0.0)[starts]
+    band = (settings.voltage_min_ppm / 1e6, settings.voltage_max_ppm / 1e6)
+    widest = max(LEAST_REACH, *(abs(limit - 1) for limit in band))
     return {
         "name": feeder.name or "The feeder",
         "placed": [at.said, at.said_upright],
-        "start": int(np.argmax(busiest)),
-        "band": [settings.voltage_min_ppm / 1e6, settings.voltage_max_ppm / 1e6],
-        "reach": max(LEAST_REACH, float(np.ceil(np.abs(u - 1).max() * 100) / 100)),
+        "start": _start(results, settings, starts),
+        "band": list(band),
+        "reach": min(widest, max(LEAST_REACH, float(np.ceil(np.abs(u - 1).max() * 100) / 100))),
         "source": int(feeder.source_bus),
         "buses": list(feeder.bus_ids),
         "x": np.round(at.x, 4).tolist(),
@@ -52,6 +54,19 @@ def feeder_map(results: Results, feeder: Feeder, settings: MarketSettings, start
             for name, prefix in _runs(results)
         ],
     }
+
+
+def _start(results: Results, settings: MarketSettings, starts: NDArray[np.int64]) -> int:
+    """The step to begin with: most limits broken in any of the schedules, else the fullest branch."""
+    grid = results.grid
+    broken = np.zeros(len(starts), dtype=np.int64)
+    for _, prefix in _runs(results):
+        u, loading = grid[f"{prefix}u_pu"][starts], grid[f"{prefix}loading"][starts]
+        outside = (u > settings.voltage_max_ppm / 1e6 + TOLERANCE) | (u < settings.voltage_min_ppm / 1e6 - TOLERANCE)
+        overloaded = loading > settings.loading_max_ppm / 1e6 + TOLERANCE
+        broken = np.maximum(broken, outside.sum(axis=1) + overloaded.sum(axis=1))
+    chosen = broken if broken.any() else grid["loading"][starts].max(axis=1, initial=0.0)
+    return int(np.argmax(chosen))
 
 
 def _runs(results: Results) -> list[tuple[str, str]]:

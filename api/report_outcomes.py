@@ -48,12 +48,12 @@ def bills(data: Data) -> str:
             "of flexible energy sold.",
             size=height,
         )
-        + "</div><h3>By group</h3>"
+        + "</div>"
         + table(f"Bills by group, {unit}", columns, saved)
         + folded("Table: every participant", table(f"Bills by participant, {unit}", person, people))
     )
     note = (
-        "Before: the same day with every kilowatt-hour bought from and sold to the utility. After: with the market. "
+        "Before: the same day with the utility as the only partner. After: with the market. "
         "A bill alone misleads where the market moves more energy than there was before, such as a car that charges "
         "because it is cheap: the gain counts what that energy was worth."
     )
@@ -65,17 +65,15 @@ def refused(data: Data) -> str:
     if found is None:
         return ""
     if not found["constraints"]:
-        return section(
-            "refused", "What the gate refused", text(found["note"]), "<p>No match met a limit of the grid.</p>"
-        )
+        return section("refused", "What the gate refused", text(found["note"]), "")
     rows = [
-        (row["constraint"], row["count"], row["wanted"], row["admitted"], row["refused"])
+        (", ".join(row["said"]), row["count"], row["wanted"], row["admitted"], row["refused"])
         for row in found["constraints"]
     ]
     columns = [("limit", None), ("times", 0), ("wanted, kWh", 2), ("carried, kWh", 2), ("refused, kWh", 2)]
     body = (
         '<div class="pair">'
-        + figure("refused-by", "Refused energy by limit", "<strong>By limit.</strong> Which bus or branch was full.")
+        + figure("refused-by", "Refused energy by limit", "<strong>By limit</strong>: which bus or branch was full.")
         + figure("refused-when", "Refused energy over the day", "<strong>Over the day</strong>, by delivery slot.")
         + "</div>"
         + folded("Table: every limit that was met", table("What the gate refused, by limit", columns, rows))
@@ -109,21 +107,32 @@ def compare(data: Data) -> str:
         ("fullest branch, %", 1),
     ]
     body = (
-        table("Violations counted by an independent AC power flow of all slots", columns, rows)
+        table("Violations: a bus or branch beyond its limit in one slot counts once", columns, rows)
         + '<div class="pair">'
         + figure(
             "compare-loading",
             "Highest loading per slot",
-            "<strong>Loading</strong> of the fullest branch; the dashed line is the limit.",
+            "<strong>Loading</strong> of the fullest branch, slot by slot.",
         )
         + figure(
             "compare-voltage",
             "Lowest and highest voltage per slot",
-            "<strong>Voltage</strong>, lowest and highest of all buses; dashed lines are the band.",
+            "<strong>Voltage</strong>, lowest and highest of all buses.",
         )
         + "</div>"
+        + folded("Table: every slot", table("State of the grid in every slot", *_slots(data, runs)))
     )
-    return section("compare", "Is the grid kept whole?", text(data["compare_note"]), body)
+    return section("compare", "The grid against its limits", text(data["compare_note"]), body)
+
+
+def _slots(data: Data, runs: list[Data]) -> tuple[list[tuple[str, int | None]], list[tuple[str | float | None, ...]]]:
+    """Columns and rows of the table of all slots."""
+    columns: list[tuple[str, int | None]] = [("slot, UTC", None)]
+    series = []
+    for run in runs:
+        columns += [(f"{run['name']}: lowest, pu", 4), ("highest, pu", 4), ("fullest branch, %", 1)]
+        series += [run["u_min"], run["u_max"], run["loading"]]
+    return columns, list(zip(data["times"], *series, strict=True))
 
 
 def strategies(data: Data) -> str:
@@ -165,8 +174,8 @@ def provenance(data: Data) -> str:
     body = (
         '<div class="scroll" tabindex="0" role="region" aria-label="Provenance">'
         f"<table><caption>What made this page</caption><tbody>{facts}</tbody></table></div>"
-        "<h3>Check it</h3><p>The ledger beside this page holds every command, event and posting. "
-        "Anyone can verify it offline:</p>"
+        "<h3>Check it</h3><p>The ledger beside this page holds every command, event and posting. Anyone can verify it "
+        "offline, in the folder that holds both; the digest that the audit prints must be the one above.</p>"
         f"<pre><code>{text(data['check'])}</code></pre>"
     )
     return section("provenance", "Provenance", "Where these figures come from and how to check them.", body)

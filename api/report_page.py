@@ -23,7 +23,7 @@ _SECTIONS = (
     ("provenance", "Provenance", outcomes.provenance),
 )
 _SCRIPTS = ("core.js", "map.js", "charts.js")
-_ONLY_FOR_PAGE = ("headline", "provenance", "strategies")
+_ONLY_FOR_PAGE = ("headline", "facts", "alert", "provenance", "strategies")
 
 
 def page(data: Data) -> str:
@@ -38,6 +38,8 @@ def page(data: Data) -> str:
         title=text(data["title"]),
         heading=text(data["heading"]),
         lede=text(data["lede"]),
+        facts=" · ".join(f"<span>{text(fact)}</span>" for fact in data["facts"]),
+        alert=f'<p class="notice alert"><strong>{text(data["alert"])}</strong></p>' if data["alert"] else "",
         version=text(data["version"]),
         css=_asset("report.css"),
         toc="\n".join(f'<li><a href="#{name}">{text(label)}</a></li>' for name, label, _ in shown),

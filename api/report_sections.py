@@ -17,15 +17,14 @@ def headline(data: Data) -> str:
     tiles = []
     for tile in data["headline"]:
         tone = f" {tile['tone']}" if tile.get("tone") else ""
+        kind = "tile warn" if tile.get("tone") == "bad" else "tile"
         unit = f' <span class="unit">{text(tile["unit"])}</span>' if tile.get("unit") else ""
         small = f'<span class="small">{text(tile["note"])}</span>' if tile.get("note") else ""
         tiles.append(
-            f'<div class="tile"><dt>{text(tile["label"])}</dt>'
+            f'<div class="{kind}"><dt>{text(tile["label"])}</dt>'
             f'<dd><span class="value{tone}">{text(tile["value"])}</span>{unit}</dd>{small}</div>'
         )
-    return section(
-        "headline", "The day in figures", text(data["headline_note"]), f'<dl class="tiles">{"".join(tiles)}</dl>'
-    )
+    return section("headline", "In figures", text(data["headline_note"]), f'<dl class="tiles">{"".join(tiles)}</dl>')
 
 
 def feeder(data: Data) -> str:
@@ -34,10 +33,10 @@ def feeder(data: Data) -> str:
         return ""
     last, first = len(data["times"]) - 1, net["runs"][0]
     controls = (
-        '<div class="controls"><button type="button" id="map-slot-play">Play</button>'
-        f'<label for="map-slot">Slot</label><input type="range" id="map-slot" min="0" max="{last}" '
-        f'value="{net["start"]}"><output id="map-slot-text" for="map-slot"></output></div>'
-        + _map_runs(net)
+        _map_runs(net) + '<div class="controls"><button type="button" id="map-slot-play">Play</button>'
+        '<label for="map-slot">Slot</label><span class="track"><input type="range" id="map-slot" min="0" '
+        f'max="{last}" value="{net["start"]}"><span class="ribbon" id="map-ribbon" aria-hidden="true"></span></span>'
+        '<output id="map-slot-text" for="map-slot"></output></div>'
         + '<p class="readout" id="map-readout" aria-live="polite"></p>'
     )
     buses = [
@@ -55,16 +54,16 @@ def feeder(data: Data) -> str:
         )
     ]
     tables = folded(
-        "Table: voltage of every bus over the day",
+        "Table: voltage of every bus",
         table(
-            "Lowest and highest voltage of each bus",
+            f"Lowest and highest voltage of each bus, {first['name']}",
             [("bus", None), ("connected", None), ("lowest, pu", 4), ("highest, pu", 4)],
             buses,
         ),
     ) + folded(
-        "Table: highest loading of every branch",
+        "Table: loading of every branch",
         table(
-            "Highest loading of each branch",
+            f"Highest loading of each branch, {first['name']}",
             [("branch", None), ("kind", None), ("rating", None), ("highest loading, %", 1)],
             branches,
         ),
@@ -73,15 +72,14 @@ def feeder(data: Data) -> str:
     placed = f'<span class="wide">{wide}</span><span class="upright">{upright}</span>'
     caption = (
         f"<strong>{text(net['name'])}</strong>: {len(net['buses'])} buses, {placed}. "
-        "The square is the source, a branch in red carries more than its rating. "
-        f"Voltage must stay within {number(net['band'][0])} to {number(net['band'][1])} pu."
+        f"The square is the source. Voltage must stay within {number(net['band'][0])} to {number(net['band'][1])} pu, "
+        f"loading at most {data['limits']['loading']:g} %: red diamonds are buses outside the band, red branches carry "
+        "too much, and the strip under the slider is red in slots where that happens."
     )
-    note = (
-        "What the wires felt while the participants traded: an AC power flow of every slot's schedule at gate closure."
-    )
+    note = "What the wires carried, by an AC power flow of every slot's schedule at gate closure."
     return section(
         "feeder",
-        "The feeder over the day",
+        "The feeder, slot by slot",
         note,
         figure(
             "map",
@@ -98,8 +96,12 @@ def _map_runs(net: Data) -> str:
     """The choice of a schedule, where there is more than one."""
     if len(net["runs"]) < 2:
         return ""
-    options = "".join(f'<option value="{index}">{text(run["name"])}</option>' for index, run in enumerate(net["runs"]))
-    return f'<div class="controls"><label for="map-run">Schedule</label><select id="map-run">{options}</select></div>'
+    options = "".join(
+        f'<input type="radio" name="map-run" id="map-run-{index}"{" checked" if index == 0 else ""}>'
+        f'<label for="map-run-{index}">{text(run["name"])}</label>'
+        for index, run in enumerate(net["runs"])
+    )
+    return f'<fieldset class="switch"><legend>Schedule</legend>{options}</fieldset>'
 
 
 def price(data: Data) -> str:
@@ -130,16 +132,20 @@ def price(data: Data) -> str:
         "price",
         "Price of local trades per slot",
         f"<strong>Price of local trades.</strong> The band runs from each slot's lowest to its "
-        f"highest trade; a gap is a slot without one. Retail "
-        f"{number(prices['retail'])}, feed-in {number(prices['feed_in'])} {text(prices['unit'])}.",
+        f"highest trade; a gap is a slot without one. The utility sells at {number(prices['retail'])} "
+        f"and buys at {number(prices['feed_in'])} {text(prices['unit'])}.",
     ) + figure(
         "volume",
         "Traded energy per slot",
-        "<strong>Traded energy</strong> between neighbours and with the utility on the exchange.",
+        "<strong>Traded energy</strong> between neighbours, and with the utility on the exchange. What was not traded "
+        "settles with the utility afterwards and is not in here.",
         size="short",
         after=folded("Table: price and energy of every slot", table("Price and energy per slot", columns, rows)),
     )
-    note = "Local trades find their price between what the utility pays for energy and what it charges."
+    note = (
+        "Neighbours can always trade with the utility instead, which keeps prices between what it pays and what it "
+        "charges, unless the wires let no more energy out, or in."
+    )
     return section("price", "Price and volume", note, body)
 
 
@@ -208,7 +214,7 @@ def balance(data: Data) -> str:
         "<strong>In above the line, out below.</strong> What flows in equals what flows out, losses included, "
         "in every slot."
     )
-    after = table("Energy of the day", [("source or use", None), ("direction", None), ("energy, kWh", 1)], rows)
+    after = table("Energy in all slots", [("source or use", None), ("direction", None), ("energy, kWh", 1)], rows)
     note = "Where the feeder's energy came from and where it went, metered at the connections."
     return section(
         "balance",
@@ -219,7 +225,7 @@ def balance(data: Data) -> str:
             "Energy by source and by use per slot",
             caption,
             size="tall",
-            after=folded("Table: energy of the day", after),
+            after=folded("Table: energy in all", after),
         ),
     )
 

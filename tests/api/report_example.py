@@ -9,6 +9,8 @@ _EXAMPLE: dict[str, Any] = {
         "title": "Street, seed 1",
         "heading": "A street trades",
         "lede": "Two participants traded.",
+        "facts": ["21 June 2016", "all times in UTC", "gate ac"],
+        "alert": "",
         "version": "1.2.3",
         "times": ["12:00", "12:15", "12:30", "12:45"],
         "zone": "21 June 2016, UTC",
@@ -81,7 +83,12 @@ _EXAMPLE: dict[str, Any] = {
         },
         "refused": {
             "note": "What does not fit is trimmed or skipped.",
-            "constraints": [{"constraint": "branch:l2", "count": 3, "wanted": 0.9, "admitted": 0.5, "refused": 0.4}],
+            "constraints": [
+                {
+                    "constraint": "branch:l2", "said": ["l2", "loading"], "count": 3,
+                    "wanted": 0.9, "admitted": 0.5, "refused": 0.4,
+                }
+            ],
             "slots": [[0.0, 0.0], [0.0, 0.0], [0.9, 0.5], [0.0, 0.0]],
         },
         "compare_note": "The same day with the gate and without.",

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 
+from api.report_figures import alert, headline, limit_words
 from api.report_html import embedded, number, table, text
 from api.report_page import page, plotly_js
+from scenarios import load
 from tests.api.report_example import example
 
+SETTINGS = load("village").market_settings()
 NASTY = '</script><script>alert("1")</script><!-- & \' "'
 
 
@@ -125,13 +128,54 @@ def test_a_run_without_comparison_or_refusals_has_no_empty_charts() -> None:
     assert not {"chart-refused-by", "chart-compare-loading", "chart-depth", "chart-map"} & set(ids)
 
 
-@pytest.mark.parametrize("field", ["title", "heading", "lede", "check"])
+def test_a_schedule_that_breaks_limits_is_said_before_anything_else() -> None:
+    data = example()
+    assert 'class="notice alert"' not in page(data)
+    data["alert"] = "This schedule breaks limits of the grid."
+    html = page(data)
+    assert html.index(data["alert"]) < html.index("<nav")
+
+
+def test_figures_beyond_a_limit_are_marked_and_the_gate_is_named() -> None:
+    grid = {
+        "violations": 7, "violated_slots": 2, "u_min_pu": 0.99, "u_max_pu": 1.2, "loading_max": 0.5,
+        "loading_max_branch": "l2", "losses_kwh": 1.0,
+    }  # fmt: skip
+    summary = {
+        "gate": "off", "slots": 4, "orders": 9, "seconds": None, "currency": "EUR", "grid": grid,
+        "energy": {"local_kwh": 1.0, "load_kwh": 2.0, "trades": 3, "self_sufficiency": 0.5}, "price": {"mean_ct": 20.0},
+        "welfare": {"share": 1.1, "congested_slots": 1, "congestion_cost": 2.0},
+        "limited": {"refused": 0, "trimmed": 0},
+    }  # fmt: skip
+    tiles = {tile["label"]: tile for tile in headline(summary, SETTINGS)}
+    assert {label for label, tile in tiles.items() if tile["tone"] == "bad"} == {"Voltage", "Limits violated"}
+    assert "gate was off" in tiles["Matches that met a limit"]["note"]
+    assert "2 of 4 slots" in alert(summary)
+    assert alert(summary | {"grid": grid | {"violations": 0}}) == ""
+
+
+@pytest.mark.parametrize(
+    ("element", "words"),
+    [
+        ("bus:LV:1:high", ("LV:1", "voltage too high")),
+        ("bus:b:low", ("b", "voltage too low")),
+        ("branch:a:b", ("a:b", "loading")),
+    ],
+)
+def test_limits_are_named_in_words(element: str, words: tuple[str, str]) -> None:
+    assert limit_words(element) == words
+
+
+@pytest.mark.parametrize("field", ["title", "heading", "lede", "alert", "check"])
 def test_hostile_names_cannot_leave_their_place(field: str) -> None:
     data = example()
     data[field] = NASTY
     data["map"]["buses"][0] = data["bills"]["rows"][0]["name"] = data["provenance"][0][1] = NASTY
-    data["refused"]["constraints"][0]["constraint"] = NASTY
-    hostile, clean = Page(page(data)), Page(page(example()))
+    data["refused"]["constraints"][0]["said"] = [NASTY, NASTY]
+    data["facts"][0] = NASTY
+    plain = example()
+    plain["alert"] = "x" if data["alert"] else ""
+    hostile, clean = Page(page(data)), Page(page(plain))
     assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in clean.elements]
     assert json.loads(hostile.scripts[0])["map"]["buses"][0] == NASTY
 

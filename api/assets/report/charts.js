@@ -3,21 +3,32 @@ function drawPrice() {
   const price = report.price;
   if (!price) return;
   const unit = price.unit;
-  const level = (name, value, dash) => ({
-    type: "scatter", mode: "lines", name, x: [-0.5, report.times.length - 0.5], y: [value, value], hoverinfo: "skip",
-    line: { color: theme().soft, width: 1.5, dash },
-  });
   const reach = price.high.map((high, slot) => (high === null ? null : high - price.low[slot]));
   chart("price", () => [[
-    { type: "bar", name: "lowest to highest", x: slotsIndex(), base: price.low, y: reach, customdata: price.low.map((low, slot) => [low, price.high[slot]]),
+    { type: "bar", name: "lowest to highest", x: report.times, base: price.low, y: reach, customdata: price.low.map((low, slot) => [low, price.high[slot]]),
       marker: { color: isDark() ? "rgba(86,180,233,0.38)" : "rgba(86,180,233,0.45)" }, hovertemplate: `%{customdata[0]:.2f} to %{customdata[1]:.2f} ${unit}<extra>range</extra>` },
-    { type: "scatter", mode: "lines", x: slotsIndex(), y: price.mean, name: "mean price", line: { color: isDark() ? "#56B4E9" : "#0072B2", width: 2.5, shape: "hvh" }, hovertemplate: `%{y:.2f} ${unit}<extra>mean price</extra>`, connectgaps: false },
-    level("retail", price.retail, "dash"), level("feed-in", price.feed_in, "dot"),
-  ], layout({ bargap: 0, xaxis: timeAxis(), yaxis: axis("price, " + unit, { rangemode: "tozero" }) })]);
+    { type: "scatter", mode: seriesMode(), x: report.times, y: price.mean, name: "mean price", line: { color: isDark() ? "#56B4E9" : "#0072B2", width: 2.5, shape: "hvh" }, hovertemplate: `%{y:.2f} ${unit}<extra>mean price</extra>`, connectgaps: false },
+  ], layout({
+    bargap: 0, xaxis: timeAxis(), yaxis: axis("price, " + unit, { range: reaches([...price.low, ...price.high, price.retail, price.feed_in, 0]) }),
+    shapes: [levelLine("retail", price.retail, theme().soft, "dash"), levelLine("feed-in", price.feed_in, theme().soft, "dot")],
+    annotations: price.mean.every((value) => value === null) ? [empty("no trade between neighbours")] : [],
+  })]);
 }
 
+// From the least to the largest of `values`, with some air at each end that is not zero.
+function reaches(values) {
+  const known = values.filter((value) => value !== null);
+  const [least, most] = [Math.min(...known), Math.max(...known)];
+  const air = 0.05 * (most - least) || 1;
+  return [least < 0 ? least - air : least, most > 0 ? most + air : most];
+}
+
+// A single slot has no line to draw.
+const seriesMode = () => (report.times.length > 1 ? "lines" : "markers");
+const empty = (text) => ({ text, showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5, font: { color: theme().soft, size: 14 } });
+
 function bars(name, values, colour, unit) {
-  return { type: "bar", name, x: slotsIndex(), y: values, marker: { color: colour }, hovertemplate: `%{y:.2f} ${unit}<extra>${name}</extra>` };
+  return { type: "bar", name, x: report.times, y: values, marker: { color: colour }, hovertemplate: `%{y:.2f} ${unit}<extra>${name}</extra>` };
 }
 
 function drawVolume() {
@@ -25,7 +36,7 @@ function drawVolume() {
   if (!volume) return;
   chart("volume", () => [[
     bars("between neighbours", volume.local, "#E69F00", "kWh"), bars("with the utility", volume.utility, COLOURS.grid, "kWh"),
-  ], layout({ barmode: "stack", bargap: 0.08, xaxis: timeAxis(), yaxis: axis("energy, kWh per slot") })]);
+  ], layout({ barmode: "stack", bargap: 0.08, xaxis: timeAxis(), yaxis: axis("energy, kWh per slot", { rangemode: "tozero" }) })]);
 }
 
 function stairs(levels) {
@@ -36,9 +47,9 @@ function stairs(levels) {
 }
 
 function drawDepth() {
-  if (!report.depth) return;
-  const unit = report.price.unit;
   const select = byId("depth-slot");
+  if (!select) return;
+  const unit = report.price.unit;
   const draw = chart("depth", () => {
     const book = report.depth[select.value] || { bids: [], asks: [] };
     const [bidX, bidY] = stairs(book.bids);
@@ -51,7 +62,7 @@ function drawDepth() {
     const utility = (name, value, dash) => ({
       type: "scatter", mode: "lines", name, x: [0, width], y: [value, value], hoverinfo: "skip", line: { color: theme().soft, width: 1.5, dash },
     });
-    const empty = book.bids.length + book.asks.length === 0;
+    const nothing = book.bids.length + book.asks.length === 0;
     return [[
       line("bids: what buyers would pay", bidX, bidY, isDark() ? "#56B4E9" : "#0072B2"),
       line("asks: what sellers want", askX, askY, isDark() ? "#FF9A5A" : "#C25400"),
@@ -59,18 +70,17 @@ function drawDepth() {
     ], layout({
       hovermode: "closest", xaxis: axis("energy up to this price, kWh", { rangemode: "tozero" }),
       yaxis: axis("price, " + unit, { rangemode: "tozero" }),
-      annotations: empty ? [{ text: "no order rested in this book", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5, font: { color: theme().soft } }] : [],
+      annotations: nothing ? [empty("no order rested in this book")] : [],
     })];
   });
   select.addEventListener("change", draw);
 }
 
-function area(name, label, values, index, sign) {
+function flow(name, label, values, index, sign) {
   const colour = colourOf(name, index);
   return {
-    type: "scatter", mode: "lines", name: label, x: slotsIndex(), y: values.map((value) => sign * value), stackgroup: sign > 0 ? "in" : "out",
-    line: { width: 0.8, color: colour, shape: "hvh" }, fillcolor: colour,
-    customdata: values, hovertemplate: `%{customdata:.2f} kWh<extra>${label}</extra>`,
+    type: "bar", name: label, x: report.times, y: values.map((value) => sign * value),
+    marker: { color: colour, line: { width: 0.6, color: colour } }, customdata: values, hovertemplate: `%{customdata:.2f} kWh<extra>${label}</extra>`,
   };
 }
 
@@ -78,9 +88,9 @@ function drawBalance() {
   const balance = report.balance;
   if (!balance) return;
   chart("balance", () => [[
-    ...balance.in.map((row, index) => area(row.name, row.label, row.kwh, index, 1)),
-    ...balance.out.map((row, index) => area(row.name, row.label, row.kwh, index, -1)),
-  ], layout({ xaxis: timeAxis(), yaxis: axis("kWh per slot: in above, out below") })]);
+    ...balance.in.map((row, index) => flow(row.name, row.label, row.kwh, index, 1)),
+    ...balance.out.map((row, index) => flow(row.name, row.label, row.kwh, index, -1)),
+  ], layout({ barmode: "relative", bargap: 0, xaxis: timeAxis(), yaxis: axis("kWh per slot: in above, out below") })]);
 }
 
 function drawBills() {
@@ -104,48 +114,55 @@ function drawBills() {
   chart("savings", () => [[{
     type: "bar", orientation: "h", y: bills.saved.map((row) => row.group), x: bills.saved.map((row) => row.benefit),
     marker: { color: bills.saved.map((row) => (row.benefit >= 0 ? "#009E73" : "#D55E00")) },
-    text: bills.saved.map((row) => fixed(row.benefit, 2)), textposition: "auto", textangle: 0, hovertemplate: `%{y}: %{x:.2f} ${unit}<extra></extra>`,
-  }], layout({ hovermode: "closest", showlegend: false, xaxis: axis(`gain in all, ${unit}`), yaxis: axis("", { autorange: "reversed" }) })]);
+    text: bills.saved.map((row) => fixed(row.benefit, 2)), textposition: "outside", cliponaxis: false, textfont: { color: theme().ink },
+    hovertemplate: `%{y}: %{x:.2f} ${unit}<extra></extra>`,
+  }], layout({ hovermode: "closest", showlegend: false, margin: { l: 54, r: 52, t: 12, b: 44 }, xaxis: axis(`gain in all, ${unit}`), yaxis: axis("", { autorange: "reversed" }) })]);
 }
 
 function drawRefused() {
   const refused = report.refused;
   if (!refused || !refused.constraints.length) return;
   const shown = refused.constraints.slice(0, 12).reverse();
+  const names = shown.map((row) => row.said.join("<br>"));
   chart("refused-by", () => [[
-    { type: "bar", orientation: "h", name: "carried", y: shown.map((row) => row.constraint), x: shown.map((row) => row.admitted), marker: { color: "#56B4E9" }, hovertemplate: "%{x:.2f} kWh<extra>carried</extra>" },
-    { type: "bar", orientation: "h", name: "refused", y: shown.map((row) => row.constraint), x: shown.map((row) => row.refused), marker: { color: "#D55E00" }, hovertemplate: "%{x:.2f} kWh<extra>refused</extra>" },
-  ], layout({ barmode: "stack", hovermode: "y unified", xaxis: axis("energy of the matches the limit met, kWh"), yaxis: axis("", { type: "category" }) })]);
+    { type: "bar", orientation: "h", name: "carried", y: names, x: shown.map((row) => row.admitted), marker: { color: "#56B4E9" }, hovertemplate: "%{x:.2f} kWh<extra>carried</extra>" },
+    { type: "bar", orientation: "h", name: "refused", y: names, x: shown.map((row) => row.refused), marker: { color: "#D55E00" }, hovertemplate: "%{x:.2f} kWh<extra>refused</extra>" },
+  ], layout({ barmode: "stack", hovermode: "y unified", xaxis: axis("energy, kWh"), yaxis: axis("", { type: "category" }) })]);
   chart("refused-when", () => [[
     bars("carried", refused.slots.map((row) => row[1]), "#56B4E9", "kWh"), bars("refused", refused.slots.map((row) => row[0] - row[1]), "#D55E00", "kWh"),
-  ], layout({ barmode: "stack", bargap: 0.08, xaxis: timeAxis(), yaxis: axis("energy, kWh per slot") })]);
-}
-
-function limitLine(value, axisName) {
-  return { type: "line", xref: "paper", x0: 0, x1: 1, yref: axisName || "y", y0: value, y1: value, line: { color: theme().bad, width: 1.5, dash: "dash" } };
+  ], layout({ barmode: "stack", bargap: 0.08, xaxis: timeAxis(), yaxis: axis("energy, kWh per slot", { rangemode: "tozero" }) })]);
 }
 
 function drawCompare() {
   const compare = report.compare;
   if (!compare) return;
-  const on = () => (isDark() ? "#56B4E9" : "#0072B2");
+  const colour = (index) => (isDark() ? ["#56B4E9", "#F0A33C"] : ["#0072B2", "#C25400"])[index];
+  const limit = (value) => levelLine("limit", value, theme().bad, "dash");
   const line = (name, values, color, unit, dash) => ({
-    type: "scatter", mode: "lines", name, x: slotsIndex(), y: values, line: { color, width: 2.2, dash, shape: "hvh" }, hovertemplate: `%{y:.4~f} ${unit}<extra>${name}</extra>`,
+    type: "scatter", mode: seriesMode(), name, x: report.times, y: values, line: { color, width: 2.2, dash, shape: "hvh" }, hovertemplate: `%{y:.4~f} ${unit}<extra>${name}</extra>`,
   });
   chart("compare-loading", () => [
-    compare.map((run, index) => line(run.name, run.loading, index ? "#E69F00" : on(), "%", index ? "dot" : "solid")),
-    layout({ xaxis: timeAxis(), yaxis: axis("loading of the fullest branch, %", { rangemode: "tozero" }), shapes: [limitLine(report.limits.loading)] }),
+    compare.map((run, index) => line(run.name, run.loading, colour(index), "%", index ? "dot" : "solid")),
+    layout({
+      xaxis: timeAxis(), yaxis: axis("loading, %", { range: reaches([0, report.limits.loading, ...compare.flatMap((run) => run.loading)]) }),
+      showlegend: true, shapes: [limit(report.limits.loading)],
+    }),
   ]);
   chart("compare-voltage", () => [
     compare.flatMap((run, index) => [
-      line(run.name, run.u_max, index ? "#E69F00" : on(), "pu", index ? "dot" : "solid"),
-      Object.assign(line(run.name, run.u_min, index ? "#E69F00" : on(), "pu", index ? "dot" : "solid"), { showlegend: false }),
+      Object.assign(line(`${run.name}, highest`, run.u_max, colour(index), "pu", index ? "dot" : "solid"), { legendgroup: run.name, showlegend: false }),
+      Object.assign(line(`${run.name}, lowest`, run.u_min, colour(index), "pu", index ? "dot" : "solid"), { legendgroup: run.name, showlegend: false }),
+      { type: "scatter", mode: "lines", x: [null], y: [null], name: run.name, legendgroup: run.name, line: { color: colour(index), width: 2.2, dash: index ? "dot" : "solid" } },
     ]),
-    layout({ xaxis: timeAxis(), yaxis: axis("lowest and highest voltage, pu"), shapes: report.limits.voltage.map((value) => limitLine(value)) }),
+    layout({
+      xaxis: timeAxis(), yaxis: axis("voltage, pu", { tickformat: ".2f" }), showlegend: true,
+      shapes: report.limits.voltage.map((value, index) => Object.assign(limit(value), { showlegend: index === 0 })),
+    }),
   ]);
 }
 
 themeButton();
+printing();
 drawMap();
 drawPrice();
 drawVolume();

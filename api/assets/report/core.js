@@ -36,16 +36,21 @@ function axis(title, extra) {
   }, extra || {});
 }
 
-// The axis of delivery slots: local wall-clock text, one tick about every three hours (six on a phone).
+// The axis of delivery slots, one tick about every three hours of a day (six on a phone).
 function timeAxis(extra) {
   const times = report.times;
   const wanted = narrow() ? 4 : 8;
-  const step = Math.max(1, Math.ceil(times.length / wanted / 4) * 4);
-  const ticks = times.map((_, index) => index).filter((index) => index % step === 0);
+  const step = times.length <= wanted ? 1 : Math.ceil(times.length / wanted / 4) * 4;
   return axis("delivery slot, " + report.zone, Object.assign({
-    tickvals: ticks, ticktext: ticks.map((index) => times[index]), range: [-0.5, times.length - 0.5], zeroline: false,
+    type: "category", tickvals: times.filter((_, index) => index % step === 0), tickangle: 0,
+    unifiedhovertitle: { text: "slot %{x} UTC" }, range: [-0.5, times.length - 0.5], zeroline: false,
   }, extra || {}));
 }
+
+// A horizontal line with its place in the legend.
+const levelLine = (name, value, colour, dash) => ({
+  type: "line", name, showlegend: true, xref: "paper", x0: 0, x1: 1, y0: value, y1: value, line: { color: colour, width: 1.5, dash },
+});
 
 function layout(extra) {
   const t = theme();
@@ -53,7 +58,8 @@ function layout(extra) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: t.sans, color: t.ink, size: 13 },
     margin: { l: 54, r: 16, t: 12, b: 44 }, hovermode: "x unified", dragmode: false,
     hoverlabel: { bgcolor: t.card, bordercolor: t.rule, font: { color: t.ink, family: t.sans } },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "normal", font: { size: 12, color: t.ink } },
+    legend: Object.assign({ orientation: "h", y: 1.02, yanchor: "bottom", traceorder: "normal", font: { size: 12, color: t.ink } },
+      narrow() ? { x: -0.08, itemwidth: 30, font: { size: 11, color: t.ink } } : { x: 0 }),
   }, extra || {});
 }
 
@@ -69,14 +75,13 @@ function chart(id, make) {
   return draw;
 }
 
-const slotsIndex = () => report.times.map((_, index) => index);
 const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
 function themeButton() {
   const button = byId("theme");
   const label = () => {
     button.textContent = isDark() ? "Light" : "Dark";
-    button.setAttribute("aria-label", isDark() ? "Use light colours" : "Use dark colours");
+    button.title = isDark() ? "Use light colours" : "Use dark colours";
   };
   button.hidden = false;
   label();
@@ -89,32 +94,48 @@ function themeButton() {
   window.matchMedia("(max-width: 46rem)").addEventListener("change", () => charts.forEach((draw) => draw()));
 }
 
-// A native range input with its text, and a play button where there is one. Returns a function giving the position.
+// Paper is white and as wide as it is: charts are drawn anew for it, and for the screen afterwards.
+function printing() {
+  const root = document.documentElement;
+  let chosen;
+  const fit = () => {
+    charts.forEach((draw) => draw());
+    document.querySelectorAll(".chart").forEach((node) => Plotly.relayout(node, { width: node.clientWidth, height: node.clientHeight }));
+  };
+  window.addEventListener("beforeprint", () => {
+    chosen = root.dataset.theme;
+    root.dataset.theme = "light";
+    root.classList.add("printing");
+    fit();
+  });
+  window.addEventListener("afterprint", () => {
+    root.classList.remove("printing");
+    if (chosen) root.dataset.theme = chosen; else delete root.dataset.theme;
+    charts.forEach((draw) => draw());
+    window.dispatchEvent(new Event("resize"));
+  });
+}
+
+// A native range input with its text and a play button. `show` is called with each new position, and whether it plays.
 function slider(id, show) {
   const input = byId(id);
   const text = byId(id + "-text");
   const play = byId(id + "-play");
-  const set = () => {
-    const index = Number(input.value);
-    text.textContent = report.times[index];
-    input.setAttribute("aria-valuetext", report.times[index]);
-    show(index);
+  let timer = null;
+  const say = () => {
+    text.textContent = report.times[Number(input.value)] + " UTC";
+    input.setAttribute("aria-valuetext", text.textContent);
   };
-  input.addEventListener("input", set);
-  if (play) {
-    let timer = null;
-    const stop = () => { clearInterval(timer); timer = null; play.textContent = "Play"; };
-    play.addEventListener("click", () => {
-      if (timer) { stop(); return; }
-      play.textContent = "Pause";
-      timer = setInterval(() => {
-        input.value = String((Number(input.value) + 1) % report.times.length);
-        set();
-      }, 160);
-    });
-    input.addEventListener("pointerdown", () => { if (timer) stop(); });
-  }
-  text.textContent = report.times[Number(input.value)];
-  input.setAttribute("aria-valuetext", report.times[Number(input.value)]);
-  return () => Number(input.value);
+  const set = () => { say(); show(Number(input.value), timer !== null); };
+  const stop = () => { clearInterval(timer); timer = null; play.textContent = "Play"; };
+  input.addEventListener("input", () => { if (timer) stop(); set(); });
+  play.addEventListener("click", () => {
+    if (timer) { stop(); set(); return; }
+    play.textContent = "Pause";
+    timer = setInterval(() => {
+      input.value = String((Number(input.value) + 1) % report.times.length);
+      set();
+    }, 160);
+  });
+  say();
 }
