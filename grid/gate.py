@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -163,6 +164,18 @@ class FeederGate:
         if self.settings.gate == "linear":
             self._fill_rows(at, self._solve(at, at.schedule))
 
+    def planner(self, slot: int) -> tuple[FeederGate, CapacityRows]:
+        """A gate in mode `linear` that has this slot as it is now, and its rows: to plan a whole schedule with.
+
+        What happens there changes nothing here. It serves until the next call.
+        """
+        at, twin = self._opened(slot), self._twin
+        twin._slots.clear()
+        rows = twin.open(slot, at.baseline, at.reactive)
+        rows.schedule[:] = at.schedule
+        twin.refresh(slot)
+        return twin, rows
+
     def close(self, slot: int) -> None:
         """Free what trading needed; the schedule is kept until `verify` has seen it."""
         at = self._opened(slot)
@@ -218,6 +231,10 @@ class FeederGate:
         net = self._network
         found: bool = tree.state_at(net.tree, net.net, net.connection, at.levels, at.work, schedule, self._per_wh)
         return found
+
+    @cached_property
+    def _twin(self) -> FeederGate:
+        return FeederGate(self.feeder, msgspec.structs.replace(self.settings, gate="linear"))
 
     @cached_property
     def _screened(self) -> tuple[Ints, Floats]:
