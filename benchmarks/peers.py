@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.race import Race
 from benchmarks.workload import BUY, CANCEL, LIMIT, Workload
 
-Race = tuple[Callable[[], None], Callable[[], NDArray[np.int64]]]
 Rows = list[tuple[int, int, int, int, int]]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peers import Race
+from benchmarks.race import Race
 from benchmarks.workload import BUY, CANCEL, LEVELS, TAKE, Workload
 from market.capacity import OpenGate
 from market.events import Entry, Rejected, Traded

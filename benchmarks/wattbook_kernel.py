@@ -2,99 +2,199 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba import typeof
 from numpy.typing import NDArray
 
-from benchmarks.peers import Race
+from benchmarks.race import Race, Trades
 from benchmarks.workload import BUY, CANCEL, LEVELS, TAKE, Workload
 from market import kernel
 
-# One connection without a baseline and without capacity rows: nothing is limited.
-_SCHEDULE = np.zeros(1, dtype=np.int64)
-_NO_ROWS = (_SCHEDULE, np.zeros((2, 0)), np.zeros((1, 2, 0)), np.zeros((2, 0)), np.zeros(0), np.zeros(0), 0)
-_ALLOWANCE = np.zeros((2, 1), dtype=np.int64)
+RING = 4096
+"""Room for events where they are not all kept: as much as the exchange has, used over and over."""
 _LOT = 1
 _POOL = 4096
 
+Capacity = tuple[Any, ...]
+Messages = NDArray[Any]
 
-def _pack(workload: Workload) -> NDArray[Any]:
-    """The stream in the kernel's own message format; an order at any price is an IOC order at the last level."""
+
+def pack(workload: Workload, nodes: NDArray[np.int64] | None = None) -> Messages:
+    """The stream in the kernel's own message format; an order at any price is an IOC order at the last level.
+
+    `nodes` are the connections of the orders by handle; without them nobody's injection changes anything.
+    """
     source = workload.messages
     packed = np.zeros(len(source), dtype=kernel.MESSAGE)
     takes = source["kind"] == TAKE
     packed["kind"] = np.where(source["kind"] == CANCEL, kernel.CANCEL, kernel.SUBMIT)
     packed["side"] = np.where(source["side"] == BUY, kernel.BUY, kernel.SELL)
     packed["time_in_force"] = np.where(takes, kernel.IOC, kernel.GTC)
-    packed["node"] = -1
+    packed["flexible"] = 1
+    packed["node"] = -1 if nodes is None else nodes[source["handle"]]
     packed["level"] = np.where(takes, np.where(source["side"] == BUY, LEVELS - 1, 0), source["level"])
     packed["handle"] = source["handle"]
     packed["quantity"] = source["quantity"]
     return packed
 
 
-class _Book:
-    """One book with what the kernel needs besides it; events of all calls stand one after another in one array."""
+class KernelBook:
+    """One book with what the kernel needs besides it."""
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, room: int, capacity: Capacity | None = None, *, keep: bool = True) -> None:
+        """`room` for events; if it does not hold all of them, `keep` says whether trades are set aside.
+
+        `capacity` is what `market.kernel.run` takes for it; None: nothing is limited.
+        """
         # The exchange's own book sizes, so that its compiled code is used; a full book would show as other trades.
-        books = kernel.empty_book(LEVELS, _POOL, _POOL)
-        where = np.full(workload.orders, -1, dtype=np.int32)
-        blocked = np.zeros((2, 2), dtype=np.int64)
-        witness = np.full((2, 2), -1, dtype=np.int32)
-        self._book = (books, where, _ALLOWANCE, blocked, witness, kernel.OPEN, _NO_ROWS, _LOT)
+        self.books = kernel.empty_book(LEVELS, _POOL, _POOL)
+        self.where = np.full(workload.orders, -1, dtype=np.int32)
+        mode = kernel.OPEN if capacity is None else kernel.DECIDE
+        self.capacity = _open() if capacity is None else capacity
+        connections = len(self.capacity[0])
+        allowance = np.zeros((2, connections), dtype=np.int64)
+        blocked = np.zeros((connections + 1, connections + 1), dtype=np.int64)
+        witness = np.full((connections + 1, connections + 1), -1, dtype=np.int32)
+        self._book = (self.books, self.where, allowance, blocked, witness, mode, self.capacity, _LOT)
         self._cursors = kernel.new_cursor()
         self._message, self._count = self._cursors["message"], self._cursors["count"]
-        # Besides its trades a message has one event at most. Touched now, because a running exchange reuses its room.
-        room = len(workload.messages) + len(workload.trades) + 2
+        # Touched now, because a running exchange reuses its room.
         self._events = np.zeros(room, dtype=kernel.EVENT)
         self._events.view(np.uint8).fill(0)
+        self._keep = keep
+        self._kept: list[Trades] = []
 
-    def feed(self, messages: NDArray[Any]) -> None:
+    def entry(self, messages: Messages) -> tuple[Callable[..., int], tuple[Any, ...]]:
+        """The compiled kernel for these messages and its arguments, without the search by types at every call."""
+        arguments = (*self._book, messages, self._events, self._cursors)
+        kinds = tuple(typeof(value) for value in arguments)  # type: ignore[no-untyped-call]
+        return kernel.run.compile(kinds), arguments
+
+    def rewind(self) -> None:
+        """The next call begins with the first of its messages."""
         self._message[0] = 0
-        status = kernel.run(*self._book, messages, self._events, self._cursors)
-        if status != kernel.DONE:
+
+    def feed(self, messages: Messages) -> None:
+        self.rewind()
+        arguments = (*self._book, messages, self._events, self._cursors)
+        while (status := kernel.run(*arguments)) != kernel.DONE:
+            self.make_room(status)
+
+    def make_room(self, status: int) -> None:
+        """Answer to a kernel that has stopped. Raises RuntimeError unless it was for want of room for events."""
+        if status != kernel.EVENTS_FULL:
             raise RuntimeError(f"the kernel stopped with status {status}")
+        if self._keep:
+            self._kept.append(_trades(self._events[: int(self._count[0])]))
+        self._count[0] = 0
 
-    def trades(self) -> NDArray[np.int64]:
-        events = self._events[: int(self._count[0])]
-        made = events[events["kind"] == kernel.TRADE]
-        columns = [made["resting"], made["handle"], made["level"], made["quantity"]]
-        return np.stack([column.astype(np.int64) for column in columns], axis=1)
-
-
-def batch(workload: Workload) -> Race:
-    messages, book = _pack(workload), _Book(workload)
-    return lambda: book.feed(messages), book.trades
+    def trades(self) -> Trades:
+        """All trades so far; only those since the room was last full if they were not to be kept."""
+        return np.concatenate([*self._kept, _trades(self._events[: int(self._count[0])])])
 
 
-def micro_batch(size: int) -> Callable[[Workload], Race]:
-    """Packets of `size` messages."""
+Make = Callable[[Workload, bool], tuple[Messages, KernelBook]]
+"""The stream as packed messages, and a new book for it that keeps its trades or need not."""
 
-    def prepare(workload: Workload) -> Race:
-        messages, book = _pack(workload), _Book(workload)
-        packets = [messages[start : start + size] for start in range(0, len(messages), size)]
+
+def ungated(workload: Workload, keep: bool) -> tuple[Messages, KernelBook]:
+    # Besides its trades a message has one event at most.
+    return pack(workload), KernelBook(workload, len(workload.messages) + len(workload.trades) + 2)
+
+
+def batch(make: Make) -> Callable[[Workload], Race]:
+    """All messages in one call."""
+
+    def start(workload: Workload, keep: bool) -> tuple[Callable[[], None], KernelBook]:
+        messages, book = make(workload, keep)
+        return lambda: book.feed(messages), book
+
+    return _entrant(start)
+
+
+def packets(make: Make, size: int) -> Callable[[Workload], Race]:
+    """`size` messages a call, packed from Python integers first, as a gateway under load would have them."""
+
+    def start(workload: Workload, keep: bool) -> tuple[Callable[[], None], KernelBook]:
+        messages, book = make(workload, keep)
+        rows = messages.tolist()
+        parts = [rows[begin : begin + size] for begin in range(0, len(rows), size)]
 
         def go() -> None:
-            for packet in packets:
-                book.feed(packet)
+            for part in parts:
+                packed = np.array(part, dtype=kernel.MESSAGE)
+                book.feed(packed)
 
-        return go, book.trades
+        return go, book
+
+    return _entrant(start)
+
+
+def single(make: Make) -> Callable[[Workload], Race]:
+    """One message a call, packed from Python integers as every other engine gets them."""
+
+    def start(workload: Workload, keep: bool) -> tuple[Callable[[], None], KernelBook]:
+        messages, book = make(workload, keep)
+        rows = messages.tolist()
+        message = np.zeros(1, dtype=kernel.MESSAGE)
+        run, arguments = book.entry(message)
+
+        def go() -> None:
+            for row in rows:
+                message[0] = row
+                book.rewind()
+                while (status := run(*arguments)) != kernel.DONE:
+                    book.make_room(status)
+
+        return go, book
+
+    return _entrant(start)
+
+
+def latencies(make: Make, workload: Workload) -> NDArray[np.int64]:
+    """Wall time of each message of its own [ns], packing included; the clock's own cost is in it."""
+    messages, book = make(workload, False)
+    message = np.zeros(1, dtype=kernel.MESSAGE)
+    run, arguments = book.entry(message)
+    taken = np.zeros(len(messages), dtype=np.int64)
+    clock = time.perf_counter_ns
+    for place, row in enumerate(messages.tolist()):
+        start = clock()
+        message[0] = row
+        book.rewind()
+        while (status := run(*arguments)) != kernel.DONE:
+            book.make_room(status)
+        taken[place] = clock() - start
+    return taken
+
+
+def _entrant(start: Callable[[Workload, bool], tuple[Callable[[], None], KernelBook]]) -> Callable[[Workload], Race]:
+    """The race with trades from a second run, where the timed one does not keep them."""
+
+    def prepare(workload: Workload) -> Race:
+        go, _ = start(workload, False)
+
+        def trades() -> Trades:
+            again, book = start(workload, True)
+            again()
+            return book.trades()
+
+        return go, trades
 
     return prepare
 
 
-def single(workload: Workload) -> Race:
-    """One message a call, packed from Python integers as every other engine gets them."""
-    rows = _pack(workload).tolist()
-    book = _Book(workload)
-    message = np.zeros(1, dtype=kernel.MESSAGE)
+def _open() -> Capacity:
+    """One connection without capacity rows."""
+    none = np.zeros(1, dtype=np.int64)
+    return none, np.zeros((2, 0)), np.zeros((1, 2, 0)), np.zeros((2, 0)), np.zeros(0), np.zeros(0), 0
 
-    def go() -> None:
-        for row in rows:
-            message[0] = row
-            book.feed(message)
 
-    return go, book.trades
+def _trades(events: NDArray[Any]) -> Trades:
+    made = events[events["kind"] == kernel.TRADE]
+    columns = [made["resting"], made["handle"], made["level"], made["quantity"]]
+    return np.stack([column.astype(np.int64) for column in columns], axis=1)

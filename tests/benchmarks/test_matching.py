@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.matching import digest, main, plain
-from benchmarks.peers import Race
+from benchmarks import c_book, gated
+from benchmarks.matching import main, plain
 from benchmarks.plain_book import BUY, SELL, PlainBook
+from benchmarks.race import Race, digest
 from benchmarks.wattbook_exchange import exchange
-from benchmarks.wattbook_kernel import batch, micro_batch, single
+from benchmarks.wattbook_kernel import batch, latencies, packets, single, ungated
+from benchmarks.wires import every_row, radial
 from benchmarks.workload import CANCEL, LEVELS, Workload, draw
 
 SMALL = 6_000
@@ -58,7 +61,7 @@ def test_the_plain_book_prefers_the_better_price_then_the_older_order() -> None:
     assert not book.rests(5)
 
 
-@pytest.mark.parametrize("prepare", [plain, batch, micro_batch(64), single, exchange])
+@pytest.mark.parametrize("prepare", [plain, batch(ungated), packets(ungated, 64), single(ungated), exchange])
 def test_every_way_to_drive_our_engine_gives_the_trades_of_the_plain_book(
     prepare: Callable[[Workload], Race], workload: Workload
 ) -> None:
@@ -74,11 +77,83 @@ def test_other_trades_have_another_digest(workload: Workload) -> None:
     assert digest(changed) != digest(workload.trades)
 
 
+@pytest.mark.skipif(c_book.compiler() is None, reason="there is no C compiler")
+def test_the_loop_in_c_gives_the_trades_of_the_plain_book(workload: Workload) -> None:
+    go, trades = c_book.c_loop(workload)
+    go()
+    assert np.array_equal(trades(), workload.trades)
+
+
+def test_every_message_of_its_own_has_a_time(workload: Workload) -> None:
+    taken = latencies(ungated, workload)
+    assert taken.shape == (SMALL,)
+    assert (taken > 0).all()
+
+
+def test_the_small_feeder_has_a_row_for_every_bus_and_branch_but_the_source() -> None:
+    wires = every_row(radial())
+    assert (wires.buses, wires.rows, wires.connections) == (116, 230, 115)
+    assert np.array_equal(wires.sensitivity, np.rint(wires.sensitivity))
+    present = np.hypot(*wires.state)
+    assert ((present >= wires.lower) & (present <= wires.upper)).all()
+
+
+@pytest.fixture(scope="module")
+def small() -> list[gated.Condition]:
+    slack, congested = gated.conditions()[:2]
+    # A short stream does not load the wires as far as the whole one does.
+    return [slack, replace(congested, tightness=60.0)]
+
+
+def test_slack_wires_limit_nothing_and_congested_ones_most(small: list[gated.Condition], workload: Workload) -> None:
+    slack, congested = small
+    assert gated.infeasible(slack, 1, workload) == 0.0
+    assert gated.infeasible(congested, 1, workload) > 0.8
+
+
+def test_on_wires_every_way_to_drive_the_kernel_makes_the_same_trades(
+    small: list[gated.Condition], workload: Workload
+) -> None:
+    for condition in small:
+        found = []
+        for entrant in gated.entrants(condition, 1, ""):
+            go, trades = entrant.prepare(workload)
+            go()
+            found.append(trades())
+        assert all(np.array_equal(made, found[0]) for made in found)
+        assert np.array_equal(found[0], workload.trades) == (condition.tightness == 0.0)
+
+
+def test_on_congested_wires_no_row_ends_beyond_its_bound(small: list[gated.Condition], workload: Workload) -> None:
+    wires = small[1].wires
+    messages, book = small[1].make(1)(workload, True)
+    book.feed(messages)
+    schedule, state, sensitivity, _, least, most, _ = book.capacity
+    squares = (state**2).sum(axis=0)
+    assert schedule.any()
+    assert np.array_equal(state, wires.state + np.tensordot(schedule.astype(float), sensitivity, axes=1))
+    assert ((squares >= least) & (squares <= most)).all()
+
+
 def test_the_race_writes_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "figures.json"
     assert main(["--messages", "500", "--repeat", "1", "--only", "--json", str(target)]) == 0
     figures = json.loads(target.read_text(encoding="utf-8"))
     ours = [engine for engine in figures["engines"] if engine["name"].startswith("wattbook")]
     assert len(ours) == 4
-    assert all(engine["identical"] for engine in ours)
-    assert "plain Python book" in capsys.readouterr().out
+    assert {engine["digest"] for engine in ours} == {figures["workload"]["digest"]}
+    assert len(figures["gated"]) == 12
+    assert all(way["identical"] for way in figures["gated"])
+    assert figures["single_message_us"]["p50"] > 0
+    out = capsys.readouterr().out
+    assert "plain Python book" in out
+    assert "116 buses, congested" in out
+
+
+def test_without_a_c_compiler_the_race_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert main(["--messages", "200", "--repeat", "1", "--only"]) == 0
+    assert "not here: a C compiler" in capsys.readouterr().out
