@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from agents.results import Results
 from api.console import out
-from api.report_figures import headline
+from api.report_figures import headline, limit_words
 from market.orders import MarketSettings
 
 MOST_LIMITS = 8
 """Limits that are listed by name."""
+ROOMY = 100
+"""Columns of a terminal from which tables get two spaces between columns, and one below."""
 
 
 def show(results: Results, settings: MarketSettings) -> None:
@@ -25,35 +28,43 @@ def show(results: Results, settings: MarketSettings) -> None:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="dim", pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, header_style="dim", pad_edge=False,
+        collapse_padding=out().width < ROOMY,
+    )  # fmt: skip
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place == 0 else "right")
+        table.add_column(column, justify="left" if place == 0 else "right", vertical="bottom", no_wrap=place == 0)
     return table
+
+
+def _plain(text: str) -> str:
+    """Numbers as a terminal shows them everywhere, and as they can be pasted into other programs."""
+    return text.replace("\u202f", ",").replace("\u2212", "-")
 
 
 def _figures(summary: dict[str, Any], settings: MarketSettings) -> Table:
     table = Table(
-        title=f"{summary['title'] or summary['scenario']}, seed {summary['seed']}",
+        title=Text(f"{summary['title'] or summary['scenario']}, seed {summary['seed']}"),
         title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False,
     )  # fmt: skip
     for tile in headline(summary, settings):
         style = {"good": "green", "bad": "red"}.get(tile["tone"], "")
-        value = f"{tile['value']} {tile['unit']}".strip()
-        table.add_row(tile["label"], f"[{style}]{value}[/]" if style else value, f"[dim]{tile['note']}[/]")
+        value = _plain(f"{tile['value']} {tile['unit']}".strip())
+        table.add_row(tile["label"], f"[{style}]{value}[/]" if style else value, Text(_plain(tile["note"]), "dim"))
     return table
 
 
 def _groups(summary: dict[str, Any]) -> Table:
     unit = summary["currency"]
     compared = "without_local_trading" in summary
-    names = [f"saved {unit}", f"gain {unit}", "self-sufficient %", "without %"] if compared else ["self-sufficient %"]
+    names = [f"saved\n{unit}", f"gain\n{unit}", "self-\nsuff. %", "without\n%"] if compared else ["self-\nsuff. %"]
     table = _table(
         "\nGroups, and their trade with neighbours",
         "group",
         "members",
-        "bought kWh",
-        "sold kWh",
-        f"bill {unit}",
+        "bought\nkWh",
+        "sold\nkWh",
+        f"bill\n{unit}",
         *names,
     )
     for name, group in summary["groups"].items():
@@ -79,7 +90,12 @@ def _limits(results: Results) -> Table:
     sums = sums.sort_values(["times", "wanted_kwh"], ascending=False)
     table = _table("\nLimits that matches met", "limit", "times", "wanted kWh", "carried kWh")
     for row in sums.head(MOST_LIMITS).itertuples():
-        table.add_row(str(row.Index), f"{row.times:,}", f"{row.wanted_kwh:.2f}", f"{row.admitted_kwh:.2f}")
+        table.add_row(
+            Text(", ".join(limit_words(str(row.Index)))),
+            f"{row.times:,}",
+            f"{row.wanted_kwh:.2f}",
+            f"{row.admitted_kwh:.2f}",
+        )
     if len(sums) > MOST_LIMITS:
         rest = sums.iloc[MOST_LIMITS:]
         table.add_row(

@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-LedgerFile = Annotated[Path, typer.Argument(help="A ledger file.", show_default=False)]
+LedgerFile = Annotated[Path, typer.Argument(help="A ledger file.", metavar="FILE", show_default=False)]
 
 
 @app.command(epilog="Example: wattbook db current runs/village-seed1/ledger.db")
@@ -29,7 +29,7 @@ def current(file: LedgerFile) -> None:
 @app.command(epilog="Example: wattbook db upgrade old-ledger.db")
 def upgrade(
     file: LedgerFile,
-    revision: Annotated[str, typer.Argument(help="The version to reach.")] = "head",
+    revision: Annotated[str, typer.Argument(help="The version to reach.", metavar="REVISION")] = "head",
 ) -> None:
     """Bring a ledger to a newer schema. Its entries and postings stay as they are."""
     from market import schema
@@ -42,7 +42,9 @@ def upgrade(
 @app.command(epilog="Example: wattbook db downgrade ledger.db 0001")
 def downgrade(
     file: LedgerFile,
-    revision: Annotated[str, typer.Argument(help="The version to go back to, such as 0001.", show_default=False)],
+    revision: Annotated[
+        str, typer.Argument(help="The version to go back to, such as 0001.", metavar="REVISION", show_default=False)
+    ],
 ) -> None:
     """Bring a ledger back to an older schema. Refused if entries would be lost."""
     from market import schema

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def feeder(
-    file: Annotated[Path, typer.Argument(help="A feeder in the native JSON format.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(help="A feeder in the native JSON format.", metavar="FILE", show_default=False)
+    ],
 ) -> None:
     """Check a feeder file and print its figures; every error at once if there are any."""
     from grid.feeder import Feeder, FeederError

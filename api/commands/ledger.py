@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Findings that are printed one by one; the rest is counted."""
 
-LedgerFile = Annotated[Path, typer.Argument(help="A ledger file.", show_default=False)]
+LedgerFile = Annotated[Path, typer.Argument(help="A ledger file.", metavar="FILE", show_default=False)]
 Recheck = Annotated[
     bool,
     typer.Option("--recheck", help="Compute the verdicts of the gate anew instead of repeating the recorded ones."),

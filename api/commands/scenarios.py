@@ -42,7 +42,7 @@ def scenarios(
 
 
 @app.command(epilog="Example: wattbook scenarios show village > mine.yaml")
-def show(name: Annotated[str, typer.Argument(help="A shipped scenario.", show_default=False)]) -> None:
+def show(name: Annotated[str, typer.Argument(help="A shipped scenario.", metavar="NAME", show_default=False)]) -> None:
     """Print a shipped scenario as it is written, to read or to start your own from."""
     from scenarios import path
 
