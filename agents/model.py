@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import mesa
 import numpy as np
+from numpy.typing import NDArray
 
 from agents import tables
 from agents.desk import Desk, Group
@@ -27,7 +28,7 @@ from agents.scenario import UTILITY, Scenario, ScenarioError, load_scenario
 from agents.seeds import child, generator
 from agents.strategies import create
 from grid import gate as grid_gate
-from grid.powerflow import solve
+from grid.powerflow import PowerFlowError, nearest
 from market.events import Entry, Opened, Rejected, Settled
 from market.exchange import Exchange
 from market.orders import (
@@ -48,6 +49,7 @@ SHIPPED = Path(__file__).resolve().parent.parent / "scenarios"
 UTILITY_WH = 10**9
 """The utility's standing orders: more than any feeder carries in a slot."""
 
+Floats = NDArray[np.float64]
 Counts = Mapping[str, int]
 Progress = Callable[[int, int, Counts], None]
 """Called after each step with the number of slots done, their total, and totals so far: orders, trades, wh, limited."""
@@ -256,15 +258,25 @@ class MarketModel(mesa.Model):
                 self.record.depth.append(Ladder(slot, now, side, price, quantity))
 
     def _verify(self, slot: int) -> None:
-        """The state of the grid with all that was traded, by an engine that had no part in admitting it."""
+        """The state of the grid with all that was traded, by an engine that had no part in admitting it.
+
+        Where trading without a gate went beyond any state, the slot has the violation `diverged` and the state at the
+        largest share of its trades that has one.
+        """
         people, column = self.population, slot - self.first_slot
         baseline, reactive = people.baseline(slot)
         schedule = self.exchange.schedule(slot)
         self.record.schedule[column] = schedule
         self.record.metered[:, column] = (baseline + schedule)[people.connection_index]
-        watt = 1 / self.scenario.slot_hours
-        energy, var = (baseline + schedule)[np.newaxis] * watt, reactive[np.newaxis] * watt
-        self.record.flows.append(solve(people.feeder, energy, var))
+        power: Floats = np.array([baseline, schedule, reactive]) / self.scenario.slot_hours
+        try:
+            flow, share = nearest(people.feeder, *power)
+        except PowerFlowError as cause:
+            reason = f"what flows without any trade is more than the wires can carry (seed {self.record.seed})"
+            raise PowerFlowError(
+                cause.feeder, slot, f"{reason}; lower it in the scenario, or use a stronger feeder"
+            ) from cause
+        self.record.flows.append(flow)
         if isinstance(self.gate, grid_gate.FeederGate):
             found = self.gate.verify([slot])
             made = [item for item in found if item.by_trade]
@@ -273,13 +285,20 @@ class MarketModel(mesa.Model):
                 error.args = (f"{error} (seed {self.record.seed})",)
                 raise error
         else:
-            before = grid_gate.violations(people.feeder, self.exchange.settings, baseline[np.newaxis] * watt, var)
-            known = {item.element: item.value for item in before}
-            found = [
-                item._replace(slot=slot, before=known.get(item.element, item.limit))
-                for item in grid_gate.violations(people.feeder, self.exchange.settings, energy, var)
-            ]
+            found = self._unguarded(slot, power[0], share * power[1], power[2])
+            if share < 1:
+                found.append(grid_gate.Violation(slot, "diverged", np.inf, 1.0, 1.0))
         self.record.violations += found
+
+    def _unguarded(self, slot: int, baseline: Floats, schedule: Floats, reactive: Floats) -> list[grid_gate.Violation]:
+        """Limits that a slot breaks which no gate has watched; all (C,), in W and var."""
+        feeder, settings, var = self.population.feeder, self.exchange.settings, reactive[np.newaxis]
+        before = grid_gate.violations(feeder, settings, baseline[np.newaxis], var)
+        known = {item.element: item.value for item in before}
+        return [
+            item._replace(slot=slot, before=known.get(item.element, item.limit))
+            for item in grid_gate.violations(feeder, settings, (baseline + schedule)[np.newaxis], var)
+        ]
 
     def _settle(self) -> None:
         """Meter and settle every slot that has been delivered; book the money of new trades."""

@@ -19,6 +19,7 @@ from api.errors import CommandError, Exit
 from api.summary import show
 from grid.feeder import Feeder
 from grid.gate import GridViolation
+from grid.powerflow import PowerFlowError
 from market.store import Ledger
 
 LEDGER = "ledger.db"
@@ -47,6 +48,8 @@ def simulate(scenario: Scenario, folder: Path, *, report: bool) -> None:
             results, feeder = _run(scenario, ledger)
         except KeyboardInterrupt as stop:
             raise CommandError(Exit.INTERRUPTED, *_interrupted(ledger, folder)) from stop
+        except PowerFlowError as error:
+            raise CommandError(Exit.FINDING, f"{error}; the ledger up to then is {folder / LEDGER}") from error
         except GridViolation as violation:
             raise CommandError(
                 Exit.FINDING,

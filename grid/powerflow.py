@@ -69,6 +69,29 @@ def solve(feeder: Feeder, injection_w: ArrayLike, injection_var: ArrayLike) -> F
     return Flow(u, current, loading, loss, slack)
 
 
+def nearest(
+    feeder: Feeder, injection_w: ArrayLike, change_w: ArrayLike, injection_var: ArrayLike
+) -> tuple[Flow, float]:
+    """State of one slot at injections plus their change, all (C,) [W, var], and the share of the change that it has.
+
+    The share is 1 where the whole change has a state; else it is the largest one that has, to 1/1024. Raises
+    PowerFlowError if there is none even without the change.
+    """
+    start, change = np.asarray(injection_w, dtype=np.float64), np.asarray(change_w, dtype=np.float64)
+    var = np.asarray(injection_var, dtype=np.float64)[np.newaxis]
+    try:
+        return solve(feeder, (start + change)[np.newaxis], var), 1.0
+    except PowerFlowError:
+        flow, share = solve(feeder, start[np.newaxis], var), 0.0
+    for step in range(1, 11):
+        more = share + 0.5**step
+        try:
+            flow, share = solve(feeder, (start + more * change)[np.newaxis], var), more
+        except PowerFlowError:
+            continue
+    return flow, share
+
+
 def _injections(feeder: Feeder, values: ArrayLike, name: str) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != len(feeder.connection_ids):

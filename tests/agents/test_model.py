@@ -19,6 +19,7 @@ from agents.results import Results
 from agents.scenario import ScenarioError
 from agents.strategies import NO_PRICE, StrategyError
 from grid.gate import GridViolation, Violation
+from grid.powerflow import PowerFlowError
 from market.audit import audit
 from market.events import Entry, Settled, Traded
 from market.journal import encode
@@ -269,6 +270,28 @@ def test_with_the_gate_on_trading_breaks_no_limit_and_without_it_does(gate: str)
     free.run_model()
     assert [item for item in free.record.violations if item.by_trade]
     assert free.counts["limited"] == 0
+
+
+def test_trades_beyond_any_state_of_the_wires_are_violations_without_a_gate_and_refused_with_one() -> None:
+    cars = {"group": "car", "kind": "ev", "count": 40, "value": "45 ct/kWh", "strategy": "zip"}
+    cars |= {"ev": {"kw": 150, "annual_kwh": 300_000, "flexible": True}}
+    beyond: dict[str, Any] = {"participants": [cars], "time__start": "2016-06-08T20:00Z", "time__slots": 2}
+    free, _ = model(**beyond, **ALONE, grid__gate="off")
+    free.run_model()
+    assert "diverged" in {item.element for item in free.record.violations if item.by_trade}
+    assert all(np.isfinite(flow.u_pu).all() for flow in free.record.flows)
+    held, _ = model(**beyond, output__compare=["gate_off"])
+    summary = held.run().summary
+    assert summary["grid"]["violations_by_trade"] == 0
+    assert "diverged" in summary["gate_off"]["violated_elements"]
+
+
+def test_a_baseline_beyond_any_state_stops_the_run_with_what_to_change() -> None:
+    load = {"group": "mill", "kind": "industrial", "count": 9, "load": {"annual_kwh": 9_000_000}, "strategy": "zip"}
+    run, journal = model(participants=[load], seed=4)
+    with pytest.raises(PowerFlowError, match=rf"slot {run.first_slot}: .*without any trade.*seed 4.*lower it"):
+        run.step()
+    assert journal.sizes == []
 
 
 def test_a_gate_that_was_wrong_stops_the_run_loudly(monkeypatch: pytest.MonkeyPatch) -> None:

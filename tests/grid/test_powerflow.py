@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from grid import network
 from grid.feeder import Feeder
-from grid.powerflow import PowerFlowError, solve
+from grid.powerflow import PowerFlowError, nearest, solve
 from grid.sensitivity import operating_point
 from tests.grid.networks import injections, one_line, radial
 
@@ -129,3 +129,16 @@ def test_wrong_shapes_are_refused() -> None:
         solve(one_line(), [[1.0, 2.0]], [[1.0, 2.0]])
     with pytest.raises(ValueError, match="shape of injection_w"):
         solve(one_line(), np.zeros((2, 3)), np.zeros((1, 3)))
+
+
+def test_the_nearest_state_is_that_of_the_whole_change_or_of_the_largest_share_that_has_one() -> None:
+    # Behind R = 0.5 ohm at 230 V there is a state down to -U0^2 / (4 R) = -26.45 kW.
+    feeder, none = one_line(0.5), np.zeros(3)
+    flow, share = nearest(feeder, none, [0, 0, -20_000.0], none)
+    assert share == 1
+    np.testing.assert_array_equal(flow.u_pu, solve(feeder, [[0, 0, -20_000.0]], [none]).u_pu)
+    flow, share = nearest(feeder, [0, 0, -20_000.0], [0, 0, -10_000.0], none)
+    assert share == pytest.approx(0.645, abs=0.005)
+    assert flow.u_pu[0, 1] == pytest.approx(0.5, abs=0.05)
+    with pytest.raises(PowerFlowError):
+        nearest(feeder, [0, 0, -30_000.0], [0, 0, -1_000.0], none)
