@@ -23,6 +23,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END = (datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) * NS
 _MICROSECOND = timedelta(microseconds=1)
 _SHOWN = 20
+MOST_KW = 1e8
+"""As for the sizes in a scenario: what is larger is a mistake, and would not fit into whole Wh."""
 _PER_NS = {"s": NS, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
@@ -64,7 +66,9 @@ def read_table(path: Path, *, signed: bool) -> Series:
     readers = {".csv": _read_csv, ".parquet": _read_parquet}
     if path.suffix.lower() not in readers:
         faults.add("", f"must end in .csv, .parquet or .npz, got {path.suffix or 'no ending'!r}")
-        faults.stop()
+    elif not path.is_file():
+        faults.add("", "is a folder; give a file" if path.is_dir() else "there is no such file; check the path")
+    faults.stop()
     places, names, times, columns = readers[path.suffix.lower()](path, faults)
     if len(places) < 2 and not faults.errors:
         faults.add("", f"needs at least two rows to know the length of a step, got {len(places)}")
@@ -206,6 +210,8 @@ def _check_values(
             faults.add(place, f"{name}: {fault}")
         elif value < 0 and not signed:
             faults.add(place, f"{name}: must be >= 0 kW, got {value}")
+        elif abs(value) > MOST_KW:
+            faults.add(place, f"{name}: must be at most {MOST_KW:.0e} kW, got {value}; check its unit")
 
 
 def _grid(faults: _Faults, places: Sequence[str], times: Sequence[int | None]) -> tuple[int, int]:

@@ -47,7 +47,8 @@ def find_feeder(network: Network, base: Path, errors: list[str]) -> Feeder | Non
     try:
         return _feeder(network, base)
     except FeederError as error:
-        errors.extend(f"grid.network: {line}" for line in error.errors)
+        named = f"{network.file}: " if network.file is not None else "feeder: "
+        errors.extend(f"grid.network: {named}{line.removeprefix('feeder: ')}" for line in error.errors)
     except OSError as error:
         errors.append(f"grid.network: cannot read {error.filename}: {error.strerror}; paths start at {base}")
     return None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agents.scenario_groups import Device, Group, Strategy
 
 DAY = 86_400
+MOST_DAYS = 3660
 UTILITY = "utility"
 """The participant who serves what was not traded."""
 NEEDS = {
@@ -245,12 +246,19 @@ def _time(time: Time, market: Market) -> Iterator[str]:
     if market.slot > 0 and time.start % (market.slot * NS):
         earlier = format_time(time.start - time.start % (market.slot * NS))
         yield f"time.start: must be the begin of a slot, got {format_time(time.start)}; use {earlier}"
+    if _too_long(time, market):
+        most = MOST_DAYS * DAY // market.slot
+        yield f"time.slots: must be at most {most} ({MOST_DAYS} days), got {show(time.slots)}"
     if time.start < market.opens_before * NS:
         yield f"time.start: must be after 1970-01-01, got {format_time(time.start)}"
 
 
+def _too_long(time: Time, market: Market) -> bool:
+    return time.count(market.slot) * market.slot > MOST_DAYS * DAY
+
+
 def _span(time: Time | None, market: Market | None) -> tuple[int, int] | None:
-    if time is None or market is None:
+    if time is None or market is None or _too_long(time, market):
         return None
     return time.start, time.start + time.count(market.slot) * market.slot * NS
 

@@ -64,7 +64,7 @@ def _imported(name: str, what: str, known: dict[str, Any]) -> Any:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot import {name!r}: {error}") from error
+        raise ValueError(f"cannot import {name!r}: {error}; is its folder in PYTHONPATH?") from error
     if not callable(found):
         raise ValueError(f"{name!r} is not a class or function")
     return found

@@ -98,7 +98,9 @@ def _find(name: str) -> type[Any]:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except ImportError as error:
-        raise StrategyError([f"strategy {name!r}: cannot import {module_name!r}: {error}"]) from error
+        raise StrategyError(
+            [f"strategy {name!r}: cannot import {module_name!r}: {error}; is its folder in PYTHONPATH?"]
+        ) from error
     except AttributeError as error:
         raise StrategyError([f"strategy {name!r}: module {module_name!r} has no {class_name!r}"]) from error
     if not isinstance(found, type):

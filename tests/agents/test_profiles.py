@@ -177,14 +177,21 @@ def test_every_fault_of_a_csv_is_named_with_its_line(tmp_path: Path, lines: list
     assert faults(path) == expected
 
 
+def test_values_too_large_for_any_feeder_are_refused(tmp_path: Path) -> None:
+    path = csv(tmp_path, "timestamp,a", "2016-06-21T10:00Z,1e8", "2016-06-21T10:15Z,1.1e8")
+    assert faults(path) == ["line 3: a: must be at most 1e+08 kW, got 110000000.0; check its unit"]
+
+
 def test_negative_values_are_read_where_they_are_allowed(tmp_path: Path) -> None:
     path = csv(tmp_path, "timestamp,a", "2016-06-21T10:00Z,-1", "2016-06-21T10:15Z,2")
     assert ProfileSet.read(path, signed=True).window("a", START, 1, HOUR // 2).tolist() == [0.5]
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
-    assert faults(tmp_path / "none.csv")[0].startswith("cannot be read as UTF-8 CSV")
-    assert faults(tmp_path / "none.parquet")[0].startswith("cannot be read as Parquet")
+    assert faults(tmp_path / "none.csv") == ["there is no such file; check the path"]
+    assert faults(tmp_path / "none.parquet") == ["there is no such file; check the path"]
+    (tmp_path / "folder.csv").mkdir()
+    assert faults(tmp_path / "folder.csv") == ["is a folder; give a file"]
     assert faults(tmp_path / "kw.xlsx") == ["must end in .csv, .parquet or .npz, got '.xlsx'"]
     path = tmp_path / "kw.csv"
     path.write_bytes(b"timestamp,a\n\xff\xfe")

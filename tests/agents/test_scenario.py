@@ -203,6 +203,7 @@ def test_all_errors_are_said_at_once() -> None:
             "strategy: zip -> devices: [{name: wind, params: {mw: 3}}]",
             r"participants\[0\].devices\[0\].params: do not fit wind: missing a required argument: 'kw'",
         ),
+        ("slots: 4 -> slots: 1_000_000_000_000", r"time.slots: must be at most 351360 \(3660 days\)"),
         ("name: corner -> name: corner\nmarket: {slot: 7 min}", "market.slot: must divide a day"),
         ("name: corner -> name: corner\nmarket: {gate_closure: 2 h}", "market.opens_before: must be longer"),
         (
