@@ -127,15 +127,17 @@ function slider(id, show) {
     input.setAttribute("aria-valuetext", text.textContent);
   };
   const set = () => { say(); show(Number(input.value), timer !== null); };
-  const stop = () => { clearInterval(timer); timer = null; play.textContent = "Play"; };
+  const stop = () => { clearTimeout(timer); timer = null; play.textContent = "Play"; };
+  const step = () => {
+    input.value = String((Number(input.value) + 1) % report.times.length);
+    set();
+    timer = setTimeout(step, 130); // after the drawing, however long it takes on this feeder
+  };
   input.addEventListener("input", () => { if (timer) stop(); set(); });
   play.addEventListener("click", () => {
     if (timer) { stop(); set(); return; }
     play.textContent = "Pause";
-    timer = setInterval(() => {
-      input.value = String((Number(input.value) + 1) % report.times.length);
-      set();
-    }, 160);
+    timer = setTimeout(step, 0);
   });
   say();
 }
