@@ -34,19 +34,19 @@ def page(data: Data) -> str:
     bodies = [(name, label, make(data)) for name, label, make in _SECTIONS]
     shown = [(name, label, body) for name, label, body in bodies if body]
     drawn = {key: value for key, value in data.items() if key not in _ONLY_FOR_PAGE}
-    return Template(_asset("template.html")).substitute(
+    return Template(asset("template.html")).substitute(
         title=text(data["title"]),
         heading=text(data["heading"]),
         lede=text(data["lede"]),
         facts=" · ".join(f"<span>{text(fact)}</span>" for fact in data["facts"]),
         alert=f'<p class="notice alert"><strong>{text(data["alert"])}</strong></p>' if data["alert"] else "",
         version=text(data["version"]),
-        css=_asset("report.css"),
+        css=asset("report.css"),
         toc="\n".join(f'<li><a href="#{name}">{text(label)}</a></li>' for name, label, _ in shown),
         sections="\n".join(body for _, _, body in shown),
         data=embedded(drawn),
-        plotly=_in_script(plotly_js()),
-        js=_in_script("\n".join(_asset(name) for name in _SCRIPTS)),
+        plotly=in_script(plotly_js()),
+        js=in_script("\n".join(asset(name) for name in _SCRIPTS)),
     )
 
 
@@ -55,10 +55,11 @@ def plotly_js() -> str:
     return files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file that pages are made of."""
     return files("api").joinpath("assets", "report", name).read_text(encoding="utf-8")
 
 
-def _in_script(code: str) -> str:
+def in_script(code: str) -> str:
     """Code that cannot end its script element: such a sequence is only in strings, where a backslash is harmless."""
     return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -139,7 +139,7 @@ def by_merit(orders: Orders, settings: MarketSettings) -> Allocation:
 def ratio_price(supply: int, demand: int, settings: MarketSettings) -> int:
     """Price by the ratio of supply to demand (both > 0), rounded down to the tick [milli-currency/MWh].
 
-    Liu et al., IEEE Transactions on Power Systems 32(5), 2017, equation (12): with r = supply / demand up to 1,
+    Liu et al., IEEE Transactions on Power Systems 32(5), 2017: with r = supply / demand up to 1,
     1 / price goes straight from 1 / retail at r = 0 to 1 / feed_in at r = 1, and stays there beyond.
     """
     retail, feed_in = settings.retail, settings.feed_in

@@ -52,9 +52,9 @@ def test_what_an_auction_admits_breaks_no_limit(design: AuctionDesign, mode: Gat
     assert gate.verify([0]) == []
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_call_reaches_the_welfare_optimum_of_the_wires(seed: int) -> None:
-    outcome, orders, gate = hold("call", "ac", seed, 12_000)
+@pytest.mark.parametrize(("seed", "quantity"), [(0, 12_000), (1, 12_000), (2, 12_000), (1, 60_000), (4, 60_000)])
+def test_a_call_reaches_the_welfare_optimum_of_the_wires(seed: int, quantity: int) -> None:
+    outcome, orders, gate = hold("call", "ac", seed, quantity)
     assert outcome.grant is not None
     wants = Wants(orders.node, orders.side == SELL, orders.price, orders.quantity, orders.quantity > 0)
     other = FeederGate(gate.feeder, rules("linear"))
