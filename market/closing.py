@@ -10,7 +10,7 @@ What the program granted is a fact of the journal, since it comes from power flo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -25,6 +25,10 @@ PASSES = 64
 """How often pairs are tried again that the wires trimmed, while others make room."""
 TRIES = 16
 """Most partners that are tried for what is left of one bid in a pass."""
+
+
+Suits = Callable[[int, int], bool]
+"""Whether a bid and an ask, by their rows, may trade with each other."""
 
 
 @runtime_checkable
@@ -78,7 +82,7 @@ class Outcome(NamedTuple):
     grant: Grant | None
     """None if the wires carry what clears, or if nobody asked them."""
     unpaired: int
-    """Energy of the allocation that found no partner, for want of wires or of a common price [Wh]."""
+    """Energy of the allocation that found no partner, for want of wires or of anybody it may meet [Wh]."""
 
 
 def clear(
@@ -90,12 +94,14 @@ def clear(
     slot: int,
     schedule: Ints,
     rows: CapacityRows | None,
+    suits: Suits | None = None,
 ) -> Outcome:
     """Hold the auction of `slot` over all that rests there; `numbers` are those of the orders, row by row.
 
     The utility, who has no node, takes part by merit but not where energy is rationed: there it serves who is left.
     `schedule` (C,), the gate's own, is changed by what trades. `rows` are the gate's answer to `open`; None: nothing
-    is limited. Raises ValueError if the gate admits what was not asked.
+    is limited. `suits` forbids pairs, of one owner or of an origin that the bid does not accept; without it orders at
+    one connection do not meet. Raises ValueError if the gate admits what was not asked.
     """
     if design not in BY_MERIT:
         orders = orders._replace(quantity=np.where(orders.node >= 0, orders.quantity, 0))
@@ -107,11 +113,17 @@ def clear(
             quantity = np.array([found.quantity.get(number, 0) for number in numbers], dtype=np.int64)
             price = allocate("call", orders._replace(quantity=quantity), settings).price if design == "call" else None
             allocation = Allocation(quantity, price)
-    admission = _Admission(orders, numbers, allocation.price, settings, gate, slot, schedule, rows is not None)
+    suits = suits or _apart(orders)
+    admission = _Admission(orders, numbers, allocation.price, settings, gate, slot, schedule, rows is not None, suits)
     unpaired = admission.run(*ranked(design, orders, allocation), allocation.quantity)
     if rows is not None and admission.changes:
         gate.refresh(slot)
     return Outcome(admission.steps, allocation.price, found, unpaired)
+
+
+def _apart(orders: Orders) -> Suits:
+    node = orders.node.tolist()
+    return lambda buy, sell: not node[buy] == node[sell] >= 0
 
 
 def _moves(orders: Orders, quantity: Ints) -> bool:
@@ -148,7 +160,7 @@ class _Admission:
 
     def __init__(
         self, orders: Orders, numbers: Sequence[int], price: int | None, settings: MarketSettings,
-        gate: Gate, slot: int, schedule: Ints, limited: bool,
+        gate: Gate, slot: int, schedule: Ints, limited: bool, suits: Suits,
     ) -> None:  # fmt: skip
         self.steps: list[Step] = []
         self.changes = 0
@@ -157,7 +169,7 @@ class _Admission:
         self._gate, self._slot, self._schedule, self._limited = gate, slot, schedule, limited
         self._refused: dict[tuple[int, int], int] = {}
         """Movers that the gate refused, and after how many changes of the schedule."""
-        self._node, self._limits = orders.node.tolist(), orders.price.tolist()
+        self._suits, self._limits = suits, orders.price.tolist()
         self._made: list[tuple[int, int, int, int]] = []
 
     def run(self, bids: Places, asks: Places, quantity: Ints) -> int:
@@ -165,22 +177,38 @@ class _Admission:
 
         Asserts that nobody trades beyond limit or quantity and that what is bought is what is sold.
         """
-        buys, sells = self._lanes(bids, quantity), self._lanes(asks, quantity)
-        left = buys.quantity.tolist(), sells.quantity.tolist()
-        numbered = [np.arange(len(lanes.place)) for lanes in (buys, sells)]
-        both = np.concatenate([buys.quantity, sells.quantity])
-        pairs = auction.pairs(numbered[0], numbered[1] + len(buys.place), both)
-        for bid, ask, wh in zip(*(column.tolist() for column in pairs), strict=True):
-            self._try(buys, sells, bid, ask - len(buys.place), wh, left)
+        self._buys, self._sells = self._lanes(bids, quantity), self._lanes(asks, quantity)
+        left = self._buys.quantity.tolist(), self._sells.quantity.tolist()
+        for bid, ask, wh in self._paired():
+            self._try(bid, ask, wh, left)
         for number in range(PASSES if any(left[0]) and any(left[1]) else 0):
             before = len(self._made)
             for bid, ask in self._left_over(left, number % 2 == 1):
-                self._try(buys, sells, bid, ask, min(left[0][bid], left[1][ask]), left)
+                if self._may_meet(bid, ask):
+                    self._try(bid, ask, min(left[0][bid], left[1][ask]), left)
             if len(self._made) == before:
                 break
-        buy, sell, price, wh = np.array(self._made, dtype=np.int64).reshape(-1, 4).T
-        auction.check(self._orders, Matches(buy, sell, price, wh))
+        buy, sell, price, energy = np.array(self._made, dtype=np.int64).reshape(-1, 4).T
+        auction.check(self._orders, Matches(buy, sell, price, energy))
         return sum(left[0])
+
+    def _paired(self) -> list[tuple[int, int, int]]:
+        """Lanes of bids and asks side by side, and their energy; who may not meet changes partners with others."""
+        first = len(self._buys.place)
+        both = np.concatenate([self._buys.quantity, self._sells.quantity])
+        pairs = auction.pairs(np.arange(first), np.arange(first, len(both)), both)
+        rows = [(bid, ask - first, wh) for bid, ask, wh in zip(*(column.tolist() for column in pairs), strict=True)]
+        good = [row for row in rows if self._may_meet(*row[:2])]
+        for bid, ask, wh in rows if len(good) < len(rows) else ():
+            if self._may_meet(bid, ask):
+                continue
+            for place, (other_bid, other_ask, other_wh) in enumerate(good):
+                moved = min(wh, other_wh)
+                if moved and self._may_meet(bid, other_ask) and self._may_meet(other_bid, ask):
+                    good[place] = other_bid, other_ask, other_wh - moved
+                    good += [(bid, other_ask, moved), (other_bid, ask, moved)]
+                    wh -= moved
+        return [row for row in good if row[2]]
 
     def _lanes(self, places: Places, quantity: Ints) -> _Lanes:
         """Of each order the firm part first. Energy without a connection has nothing to move."""
@@ -207,19 +235,18 @@ class _Admission:
                     tries += 1
                     yield bid, ask
 
-    def _try(
-        self, buys: _Lanes, sells: _Lanes, bid: int, ask: int, wanted: int, left: tuple[list[int], list[int]]
-    ) -> None:
-        """Trade what the wires carry, unless the two cannot agree on a price or are one participant."""
-        buy, sell = int(buys.place[bid]), int(sells.place[ask])
-        limits = self._limits
-        if limits[buy] < limits[sell] or self._node[buy] == self._node[sell] >= 0:
-            return
-        inject, withdraw = int(sells.mover[ask]), int(buys.mover[bid])
+    def _may_meet(self, bid: int, ask: int) -> bool:
+        buy, sell = int(self._buys.place[bid]), int(self._sells.place[ask])
+        return bool(self._limits[buy] >= self._limits[sell]) and self._suits(buy, sell)
+
+    def _try(self, bid: int, ask: int, wanted: int, left: tuple[list[int], list[int]]) -> None:
+        """Trade what the wires carry."""
+        buy, sell = int(self._buys.place[bid]), int(self._sells.place[ask])
+        inject, withdraw = int(self._sells.mover[ask]), int(self._buys.mover[bid])
         verdict = self._ask(inject, withdraw, wanted)
         if verdict is None:
             return
-        price = auction.price_between(limits[buy], limits[sell], self._price, self._settings)
+        price = auction.price_between(self._limits[buy], self._limits[sell], self._price, self._settings)
         self.steps.append(
             Step(self._numbers[buy], self._numbers[sell], price, wanted, *verdict, withdraw >= 0, inject >= 0)
         )

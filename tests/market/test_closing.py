@@ -174,6 +174,15 @@ def test_nobody_trades_with_itself() -> None:
     assert (outcome.steps, outcome.unpaired) == ([], 20)
 
 
+def test_pairs_that_do_not_suit_find_others() -> None:
+    rows = [("buy", 300_000, 20, B), ("buy", 290_000, 20, B), ("sell", 100_000, 20, A), ("sell", 110_000, 20, A)]
+    orders, numbers, zones = market(rows)
+    gate = Line(zones, 99)
+    schedule, lines = gate.rows.schedule, gate.rows
+    picky = clear("call", orders, numbers, rules(), gate, 0, schedule, lines, lambda buy, sell: (buy, sell) != (0, 2))
+    assert sorted((s.buy, s.sell, s.admitted) for s in picky.steps) == [(100, 103, 20), (101, 102, 20)]
+
+
 def test_what_the_gate_refuses_is_told_with_its_limit() -> None:
     rows = [("buy", 300_000, 20, B), ("sell", 100_000, 20, A)]
     outcome, _ = hold("mmr", rows, 5)
