@@ -70,6 +70,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "version": run.version,
         "times": times,
         "zone": zone,
+        "per": "slot" if block == 1 else f"{block} slots",
         "currency": summary["currency"],
         "limits": {
             "voltage": [run.settings.voltage_min_ppm / 1e6, run.settings.voltage_max_ppm / 1e6],

@@ -140,7 +140,7 @@ def price(data: Data) -> str:
         "<strong>Traded energy</strong> between neighbours, and with the utility on the exchange. What was not traded "
         "settles with the utility afterwards and is not in here.",
         size="short",
-        after=folded("Table: price and energy of every slot", table("Price and energy per slot", columns, rows)),
+        after=folded("Table: price and energy", table(f"Price and energy per {data['per']}", columns, rows)),
     )
     note = (
         "Neighbours can always trade with the utility instead, which keeps prices between what it pays and what it "

@@ -14,6 +14,7 @@ _EXAMPLE: dict[str, Any] = {
         "version": "1.2.3",
         "times": ["12:00", "12:15", "12:30", "12:45"],
         "zone": "21 June 2016, UTC",
+        "per": "slot",
         "currency": "EUR",
         "limits": {"voltage": [0.9, 1.1], "loading": 100},
         "headline_note": "Scenario street, seed 1.",

@@ -36,7 +36,7 @@ function drawVolume() {
   if (!volume) return;
   chart("volume", () => [[
     bars("between neighbours", volume.local, "#E69F00", "kWh"), bars("with the utility", volume.utility, COLOURS.grid, "kWh"),
-  ], layout({ barmode: "stack", bargap: 0.08, xaxis: timeAxis(), yaxis: axis("energy, kWh per slot", { rangemode: "tozero" }) })]);
+  ], layout({ barmode: "stack", bargap: 0.08, xaxis: timeAxis(), yaxis: axis("energy, kWh per " + report.per, { rangemode: "tozero" }) })]);
 }
 
 function stairs(levels) {
@@ -90,7 +90,7 @@ function drawBalance() {
   chart("balance", () => [[
     ...balance.in.map((row, index) => flow(row.name, row.label, row.kwh, index, 1)),
     ...balance.out.map((row, index) => flow(row.name, row.label, row.kwh, index, -1)),
-  ], layout({ barmode: "relative", bargap: 0, xaxis: timeAxis(), yaxis: axis("kWh per slot: in above, out below") })]);
+  ], layout({ barmode: "relative", bargap: 0, xaxis: timeAxis(), yaxis: axis(`kWh per ${report.per}: in above, out below`) })]);
 }
 
 function drawBills() {
@@ -130,7 +130,7 @@ function drawRefused() {
   ], layout({ barmode: "stack", hovermode: "y unified", xaxis: axis("energy, kWh"), yaxis: axis("", { type: "category" }) })]);
   chart("refused-when", () => [[
     bars("carried", refused.slots.map((row) => row[1]), "#56B4E9", "kWh"), bars("refused", refused.slots.map((row) => row[0] - row[1]), "#D55E00", "kWh"),
-  ], layout({ barmode: "stack", bargap: 0.08, xaxis: timeAxis(), yaxis: axis("energy, kWh per slot", { rangemode: "tozero" }) })]);
+  ], layout({ barmode: "stack", bargap: 0.08, xaxis: timeAxis(), yaxis: axis("energy, kWh per " + report.per, { rangemode: "tozero" }) })]);
 }
 
 function drawCompare() {

@@ -39,7 +39,7 @@ function axis(title, extra) {
 // The axis of delivery slots, one tick about every three hours of a day (six on a phone).
 function timeAxis(extra) {
   const times = report.times;
-  const wanted = narrow() ? 4 : 8;
+  const wanted = narrow() || document.documentElement.classList.contains("printing") ? 4 : 8;
   const step = times.length <= wanted ? 1 : Math.ceil(times.length / wanted / 4) * 4;
   return axis("delivery slot, " + report.zone, Object.assign({
     type: "category", tickvals: times.filter((_, index) => index % step === 0), tickangle: 0,
@@ -69,7 +69,11 @@ const CONFIG = { responsive: true, displaylogo: false, displayModeBar: false };
 function chart(id, make) {
   const node = byId("chart-" + id);
   if (!node) return () => {};
-  const draw = () => { const [traces, shape] = make(); return Plotly.react(node, traces, shape, CONFIG); };
+  const draw = (anew) => {
+    if (anew === true) Plotly.purge(node); // a colour bar that turns over would leave its old self behind
+    const [traces, shape] = make();
+    return Plotly.react(node, traces, shape, CONFIG);
+  };
   charts.push(draw);
   draw();
   return draw;
@@ -91,7 +95,7 @@ function themeButton() {
     charts.forEach((draw) => draw());
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { label(); charts.forEach((draw) => draw()); });
-  window.matchMedia("(max-width: 46rem)").addEventListener("change", () => charts.forEach((draw) => draw()));
+  window.matchMedia("(max-width: 46rem)").addEventListener("change", () => charts.forEach((draw) => draw(true)));
 }
 
 // Paper is white and as wide as it is: charts are drawn anew for it, and for the screen afterwards.
