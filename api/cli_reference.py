@@ -27,7 +27,7 @@ _CODES = {
     Exit.FINDING: "a check was made and found something wrong: an audit, a replay, a violation of the grid's limits",
     Exit.INPUT: "wrong input: the command line, a scenario, a feeder, a profile, or a file that is no ledger",
     Exit.ENVIRONMENT: "the machine refused: the disk is full, a folder may not be written, a file is in use",
-    Exit.INTERRUPTED: "interrupted by Ctrl-C; what the ledger has is complete up to its last slot",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM; what the ledger has is complete up to its last slot",
 }
 
 

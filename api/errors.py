@@ -18,7 +18,7 @@ class Exit(IntEnum):
     ENVIRONMENT = 3
     """The machine refused: disk full, no permission, read-only."""
     INTERRUPTED = 130
-    """Ctrl-C."""
+    """Ctrl-C or SIGTERM."""
 
 
 class CommandError(Exception):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,15 +39,16 @@ Watch = Callable[[int, int, Mapping[str, int]], None]
 def simulate(scenario: Scenario, folder: Path, *, report: bool) -> None:
     """Run the scenario, write everything into `folder` and print the summary.
 
-    Raises CommandError if the wires do not carry what was admitted, or on Ctrl-C; the ledger then holds all slots
-    that were completed.
+    Raises CommandError if the wires do not carry what was admitted, or on Ctrl-C or SIGTERM; the ledger then holds
+    all slots that were completed.
     """
     _clear(folder)
     note(f"{scenario.name}, seed {scenario.seed}, gate {scenario.grid.gate}: results go to {folder}")
     started = time.perf_counter()
     with Ledger.create(folder / LEDGER) as ledger:
         try:
-            results, feeder = _run(scenario, ledger)
+            with _stoppable() as check:
+                results, feeder = _run(scenario, ledger, check)
         except KeyboardInterrupt as stop:
             raise CommandError(Exit.INTERRUPTED, *_interrupted(ledger, folder)) from stop
         except PowerFlowError as error:
@@ -66,7 +69,7 @@ def simulate(scenario: Scenario, folder: Path, *, report: bool) -> None:
     note(f"{time.perf_counter() - started:.1f} s in all")
 
 
-def _run(scenario: Scenario, ledger: Ledger) -> tuple[Results, Feeder]:
+def _run(scenario: Scenario, ledger: Ledger, check: Callable[[], None]) -> tuple[Results, Feeder]:
     if _first_run():
         note("First run on this machine: the matching kernel is compiled, which takes some seconds more.")
     with err().status("preparing …") if err().is_terminal else _nothing():
@@ -76,9 +79,42 @@ def _run(scenario: Scenario, ledger: Ledger) -> tuple[Results, Feeder]:
         while model.running:
             model.step()
             watch(model.steps, model.slots, model.counts)
+            check()
     model.record.seconds = time.perf_counter() - started
     with err().status("comparing and writing …") if err().is_terminal else _nothing():
-        return model.results(), model.population.feeder
+        results = model.results()
+    check()
+    return results, model.population.feeder
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], None]]:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt; what is given raises it again if it was lost.
+
+    Python cannot pass an exception on from a callback, such as that of a weak reference, and goes on without it.
+    """
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other may listen
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {
+            number: signal.signal(number, ask) for number in numbers if signal.getsignal(number) != signal.SIG_IGN
+        }
+    try:
+        yield check
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _first_run() -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import re
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +199,27 @@ def test_an_interrupted_run_keeps_its_complete_slots(tmp_path: Path, monkeypatch
     unfinished = wattbook("report", tmp_path)
     assert unfinished.exit_code == Exit.INPUT
     assert "not finished" in unfinished.stderr
+
+
+def test_a_stop_that_a_callback_swallowed_ends_the_run_after_its_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = MarketModel._trade_until
+
+    def stopped(model: MarketModel, *arguments: Any) -> None:
+        if model.steps == 2:
+            with suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+        real(model, *arguments)
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(MarketModel, "_trade_until", stopped)
+    result = wattbook("run", *SHORT, "--out", tmp_path)
+    assert result.exit_code == Exit.INTERRUPTED
+    assert "slot 2 of 3: " in result.stderr
+    assert "slot 3 of 3: " not in result.stderr
+    assert wattbook("audit", tmp_path / "ledger.db").exit_code == 0
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 def test_a_full_disk_is_one_line_and_code_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
