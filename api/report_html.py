@@ -48,7 +48,7 @@ def table(caption: str, columns: Sequence[tuple[str, int | None]], rows: Iterabl
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"><table>'
-        f"<caption>{text(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n"
+        f"<caption><span>{text(caption)}</span></caption><thead><tr>{head}</tr></thead>\n<tbody>\n"
         + "\n".join(lines)
         + "\n</tbody></table></div>"
     )
