@@ -28,6 +28,53 @@ Energy is in whole Wh, injection positive where it is signed; prices are whole m
 1 ct/kWh); a slot is its number, counted in slot lengths from 1970-01-01T00:00Z.
 """
 
+_USUAL = {
+    "participant": "Name under which it is registered.",
+    "connection": "Name of a connection of the feeder.",
+    "slot": "Number of the delivery slot.",
+    "now": "ISO 8601, UTC; not before the last one.",
+    "side": "Buy: a plan to withdraw. Sell: a plan to inject.",
+    "price": "milli-currency/MWh; on the tick grid from floor to cap.",
+    "quantity": "Wh.",
+    "time_in_force": "Good till the gate closes, or immediate or cancel.",
+    "client_order_id": "The participant's own name for the order.",
+    "order": "Number of the order.",
+    "resting": "The order that was in the book: its side, or its number.",
+    "sell_flexible": "The same for the seller.",
+    "wanted": "Wh.",
+    "admitted": "Wh.",
+    "buyer": "Name of the participant.",
+    "seller": "Name of the participant.",
+    "buy_order": "Number of the order.",
+    "sell_order": "Number of the order.",
+    "source": "Origin of the energy; empty if none was claimed.",
+    "code": "One of the refusals below.",
+    "reason": "For people: the value at fault and the way out.",
+    "field": "Name of the field at fault.",
+    "why": "Reason.",
+    "baseline": "Wh per connection, in the feeder's order.",
+    "reactive": "varh per connection, in the feeder's order; empty: zero.",
+    "readings": "Wh by participant, injection positive.",
+    "lines": "See above.",
+    "settings": "See [below](#settings-of-a-market).",
+    "priority": "Whether the order kept its place in the queue.",
+    "currency": "Such as EUR; the asset of all money in the ledger.",
+    "slot_seconds": "Length of a slot.",
+    "opens_before_seconds": "How long before its delivery a slot opens.",
+    "gate_before_seconds": "How long before its delivery a slot's gate closes.",
+    "tick": "Prices are the floor and whole ticks above it.",
+    "price_floor": "Least price.",
+    "price_cap": "Largest price.",
+    "gate": "How a match is checked: not, by rows of the tangent, by AC power flow.",
+    "voltage_min_ppm": "Least voltage of a bus, in millionths of its rated one.",
+    "voltage_max_ppm": "Largest voltage of a bus, in millionths of its rated one.",
+    "loading_max_ppm": "Largest loading of a branch, in millionths of its rating.",
+    "retail": "Price at which the utility sells.",
+    "feed_in": "Price at which the utility buys.",
+    "name": "Name of the market.",
+}
+"""What a field of this name means wherever the message itself says no more."""
+
 
 def markdown() -> str:
     """The whole page. The same program gives the same text."""
@@ -56,7 +103,8 @@ def _fields(module: ModuleType, kind: type[msgspec.Struct]) -> str:
     notes = _notes(module, kind.__name__)
     types = _types(module, kind.__name__)
     rows = [
-        f"| `{field.encode_name}` | {types[field.name]} | {_default(field)} | {notes.get(field.name, '')} |\n"
+        f"| `{field.encode_name}` | {types[field.name]} | {_default(field)} "
+        f"| {notes.get(field.name) or _USUAL.get(field.name, '')} |\n"
         for field in msgspec.structs.fields(kind)
     ]
     return "| field | type | default | meaning |\n|---|---|---|---|\n" + "".join(rows)
@@ -78,9 +126,11 @@ def _types(module: ModuleType, name: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in _class(module, name).body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            alias = getattr(module, ast.unparse(node.annotation), None)
-            choices = " or ".join(f'`"{value}"`' for value in get_args(alias))
-            found[node.target.id] = choices or ast.unparse(node.annotation).replace("|", "or")
+            written = ast.unparse(node.annotation)
+            literal = written.startswith("Literal[")
+            values = ast.literal_eval(f"({written[8:-1]},)") if literal else get_args(getattr(module, written, None))
+            choices = " or ".join(f'`"{value}"`' for value in values)
+            found[node.target.id] = choices or written.replace("|", "or")
     return found
 
 
