@@ -33,10 +33,13 @@ def alert(summary: dict[str, Any]) -> str:
     grid = summary["grid"]
     if not grid["violations"]:
         return ""
-    branch = f", and {grid['loading_max_branch']} to {_percent(grid['loading_max'])} %" if "loading_max" in grid else ""
+    branch = ""
+    if "loading_max" in grid:
+        branch = f", and {grid['loading_max_branch']} carries up to {_percent(grid['loading_max'])} % of its rating"
+    cause = "" if grid.get("violations_by_trade", 1) else " All of it was so before any trade."
     return (
-        f"This schedule breaks limits of the grid in {grid['violated_slots']} of {summary['slots']} slots: it drives "
-        f"voltages to {grid['u_min_pu']:.3f} and {grid['u_max_pu']:.3f} pu{branch} of its rating."
+        f"This schedule breaks limits of the grid in {grid['violated_slots']} of {summary['slots']} slots: voltages "
+        f"reach from {grid['u_min_pu']:.3f} to {grid['u_max_pu']:.3f} pu{branch}.{cause}"
     )
 
 

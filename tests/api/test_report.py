@@ -151,6 +151,8 @@ def test_figures_beyond_a_limit_are_marked_and_the_gate_is_named() -> None:
     assert {label for label, tile in tiles.items() if tile["tone"] == "bad"} == {"Voltage", "Limits violated"}
     assert "gate was off" in tiles["Matches that met a limit"]["note"]
     assert "2 of 4 slots" in alert(summary)
+    assert "before any trade" not in alert(summary)
+    assert "before any trade" in alert(summary | {"grid": grid | {"violations_by_trade": 0}})
     assert alert(summary | {"grid": grid | {"violations": 0}}) == ""
 
 
