@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from market import kernel
 from market.capacity import CapacityRows, Gate
-from market.events import Amended, Cancelled, Event, Limited, Rejected, Traded
+from market.events import Amended, Cancelled, Event, Expired, Limited, Rejected, Traded
 from market.orders import MarketSettings, Side
 
 _LEVELS = (1024, 8192, 65536, 524_288)
@@ -17,7 +17,13 @@ _POOLS = (4096, 65536, 1_048_576)
 MAX_LEVELS = _LEVELS[-1]
 MAX_ORDERS = _POOLS[-1]
 _EVENTS = 4096
-_WHY = {kernel.WHY_PARTICIPANT: "participant", kernel.WHY_IOC: "ioc", kernel.WHY_AMENDED: "amended"}
+_WHY = {
+    kernel.WHY_PARTICIPANT: "participant",
+    kernel.WHY_IOC: "ioc",
+    kernel.WHY_AMENDED: "amended",
+    kernel.WHY_SELF_TRADE: "self_trade",
+}
+_UNCROSS = np.array([(kernel.UNCROSS,) + (0,) * (len(kernel.MESSAGE.names or ()) - 1)], kernel.MESSAGE)
 
 
 class Top(NamedTuple):
@@ -55,6 +61,23 @@ class _Fill(NamedTuple):
     wanted: int
 
 
+def vain(events: list[Event]) -> list[Event]:
+    """The verdicts behind events that were taken back: a replay is asked the same questions."""
+    told: list[Event] = []
+    trimmed = 0
+    for event in events:
+        if isinstance(event, Limited):
+            told.append(event)
+            trimmed = event.admitted
+        elif isinstance(event, Traded):
+            if (event.buy_flexible or event.sell_flexible) and not trimmed:
+                mine, other = event.buy_order, event.sell_order
+                order, resting = (mine, other) if event.resting == "sell" else (other, mine)
+                told.append(Limited(order, resting, event.quantity, event.quantity, ""))
+            trimmed = 0
+    return told
+
+
 def closed(order: int) -> Rejected:
     """Refusal of a command about an order that does not rest."""
     return Rejected("ORDER_CLOSED", f"order {order} is filled, cancelled, expired or was never accepted", "order")
@@ -74,6 +97,8 @@ class Book:
         self.orders: list[Order] = []
         """Every order that the book has seen, by handle."""
         self._most = settings.max_orders
+        self.spread = 0
+        """Levels by which a bid must exceed an ask to trade."""
         self._lot = settings.lot
         self._floor = settings.price_floor
         self._tick = settings.tick
@@ -109,6 +134,39 @@ class Book:
                 rows.schedule[:] = self.schedule
             self.schedule = rows.schedule
         self._renew()
+        self._forget()
+
+    def uncross(self, gate: Gate) -> list[Event]:
+        """Let resting orders trade that may do so now, at the older one's price."""
+        return [event for _, event in self.run(_UNCROSS, gate)]
+
+    def attempt(self, message: NDArray[Any], gate: Gate) -> tuple[list[NDArray[Any]], bool, list[Event]]:
+        """Process an immediate order; returns the state before it, whether it was filled in full, and its events."""
+        self._grow(message)
+        before = [array.copy() for array in self._state()]
+        events = [event for _, event in self.run(message, gate)]
+        number = self.orders[int(message["handle"][0])].number
+        trades = [event for event in events if isinstance(event, Traded)]
+        filled = sum(trade.quantity for trade in trades if number in (trade.buy_order, trade.sell_order))
+        return before, filled == message["quantity"][0], events
+
+    def restore(self, before: list[NDArray[Any]], gate: Gate) -> None:
+        """Take back what happened since `attempt` returned this state."""
+        for array, copy in zip(self._state(), before, strict=True):
+            array[...] = copy
+        if self.rows is not None and self.rows.decides:
+            gate.refresh(self.slot)
+            self._renew()
+        self._forget()
+
+    def rests(self, order: Order) -> bool:
+        """True if the order is in the book."""
+        return order.handle < len(self._where) and bool(self._where[order.handle] >= 0)
+
+    def crossed(self) -> bool:
+        """True if resting orders would trade, were it not for capacity, origin or owner."""
+        bid, _, ask, _ = kernel.top_of_book(self._books)
+        return bool(bid >= 0 and ask >= 0 and bid - ask >= self.spread)
 
     def run(self, messages: NDArray[Any], gate: Gate) -> list[tuple[int, Event]]:
         """Process messages (`kernel.MESSAGE`) in order; the gate answers what the rows cannot decide.
@@ -129,6 +187,7 @@ class Book:
                 self._witness,
                 self._mode(),
                 self._capacity,
+                self.spread,
                 self._lot,
                 messages,
                 self._events,
@@ -183,11 +242,15 @@ class Book:
             resting = self.orders[fill.resting].number
             return Limited(number, resting, fill.wanted, fill.quantity, self._constraint(fill.row))
         if fill.kind == kernel.CANCELLED:
+            if fill.flags == kernel.WHY_EXPIRED:
+                return Expired(number, fill.quantity)
             return Cancelled(number, fill.quantity, _WHY[fill.flags])
         if fill.kind == kernel.AMENDED:
             return Amended(number, self.price(fill.level), fill.quantity, "kept" if fill.flags else "lost")
         if fill.kind == kernel.BOOK_FULL:
             return Rejected("BOOK_FULL", f"{self._most} orders rest in this slot; use ioc or wait")
+        if fill.kind == kernel.WOULD_TRADE:
+            return Rejected("WOULD_TRADE", "a post-only order may not trade at once; change its price", "price")
         return closed(number)
 
     def _traded(self, fill: _Fill) -> Traded:
@@ -222,10 +285,13 @@ class Book:
         return kernel.DECIDE if self.rows.decides else kernel.QUESTION
 
     def _renew(self) -> None:
-        """Take over rows that have changed: what was refused under the old ones may fit now."""
+        """Take over rows whose tangent is new."""
         self._capacity = _capacity(self.schedule, self.rows)
         self._witness.fill(-1)
         self._cursor["moved"] = 0
+
+    def _forget(self) -> None:
+        """Ask again about pairs that were refused. A replay, which has no rows, must forget at the same moments."""
         self._cursor["stamp"] += 1
 
     def _ask(self, gate: Gate) -> None:
@@ -241,6 +307,10 @@ class Book:
                 self._constraints.append(verdict.constraint)
             known = len(self.rows.names) if self.rows is not None else 0
             cursor["row"] = known + self._constraints.index(verdict.constraint)
+
+    def _state(self) -> list[NDArray[Any]]:
+        state = [self._books, self._where, self._allowance, self._blocked, self._witness, self._cursor, self.schedule]
+        return state if self.rows is None else [*state, self.rows.state]
 
     def _grow(self, messages: NDArray[Any]) -> None:
         needed = int(messages["handle"].max(initial=-1)) + 1

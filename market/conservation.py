@@ -22,7 +22,7 @@ from market.events import (
     Traded,
 )
 from market.ledger import ENERGY, Posting, fold
-from market.orders import CreateMarket, MarketSettings, RecordMeter, Register, Submit
+from market.orders import Basket, CreateMarket, MarketSettings, RecordMeter, Register, Submit
 
 _FACTS = (CreateMarket, Register, RecordMeter)
 _LEAVING = (Cancelled, Expired)
@@ -59,7 +59,11 @@ class Conservation:
         self.trades = 0
         self._settings: MarketSettings | None = None
         self._participants: set[str] = set()
-        self._orders: dict[int, _Order] = {}
+        self._orders: dict[tuple[int, int], _Order] = {}
+        """By number and slot: the legs of a basket share a number."""
+        self._slots: dict[int, int] = {}
+        self._baskets: dict[int, list[int]] = {}
+        self._named: dict[tuple[str, str], int] = {}
         self._resting: dict[int, set[int]] = {}
         self._contracted: dict[int, dict[str, int]] = {}
         self._readings: dict[int, dict[str, int]] = {}
@@ -76,7 +80,7 @@ class Conservation:
             self._note(command)
         for event in events:
             if isinstance(event, Accepted):
-                if isinstance(command, Submit):
+                if isinstance(command, Submit | Basket):
                     yield from self._accept(event, entry.seq, command)
             elif isinstance(event, Traded):
                 yield from self._trade(event)
@@ -105,22 +109,34 @@ class Conservation:
         else:
             self._readings.setdefault(command.slot, {}).update(command.readings)
 
-    def _accept(self, event: Accepted, seq: int, command: Submit) -> Iterator[str]:
+    def _accept(self, event: Accepted, seq: int, command: Submit | Basket) -> Iterator[str]:
+        name = (command.participant, command.client_order_id)
+        if command.client_order_id and name in self._named:
+            if event.order != self._named[name]:
+                yield f"order {event.order} is not the one that {name[0]!r} called {name[1]!r} before"
+            return
         if event.order != seq:
             yield f"the order is numbered {event.order}, not {seq}"
         if command.participant not in self._participants:
             yield f"{command.participant!r} orders, but never registered"
-        self._orders[seq] = _Order(
-            command.participant, command.slot, command.side, command.price, command.quantity, 0, command.source
-        )
-        self._resting.setdefault(command.slot, set()).add(seq)
-        self.totals.submitted += command.quantity
+        if command.client_order_id:
+            self._named[name] = seq
+        if isinstance(command, Basket):
+            self._baskets[seq] = [leg.slot for leg in command.legs]
+        else:
+            self._slots[seq] = command.slot
+            self._resting.setdefault(command.slot, set()).add(seq)
+        for order in command.legs if isinstance(command, Basket) else (command,):
+            self._orders[seq, order.slot] = _Order(
+                command.participant, order.slot, order.side, order.price, order.quantity, 0, order.source
+            )
+            self.totals.submitted += order.quantity
 
     def _trade(self, trade: Traded) -> Iterator[str]:
         self.trades += 1
         if trade.quantity <= 0:
             yield f"a trade of {trade.quantity} Wh"
-        buy, sell = self._orders.get(trade.buy_order), self._orders.get(trade.sell_order)
+        buy, sell = (self._orders.get((number, trade.slot)) for number in (trade.buy_order, trade.sell_order))
         for number, order, side, name in (
             (trade.buy_order, buy, "buy", trade.buyer),
             (trade.sell_order, sell, "sell", trade.seller),
@@ -152,7 +168,7 @@ class Conservation:
             self._remove(number, order)
 
     def _amend(self, event: Amended) -> Iterator[str]:
-        order = self._orders.get(event.order)
+        order = self._known(event.order)
         if order is None:
             yield f"order {event.order} is amended, but is not in the book"
             return
@@ -164,7 +180,10 @@ class Conservation:
         order.price = event.price
 
     def _leave(self, event: Cancelled | Expired) -> Iterator[str]:
-        order = self._orders.get(event.order)
+        if event.order in self._baskets:
+            yield from self._leave_whole(event)
+            return
+        order = self._known(event.order)
         if order is None:
             yield f"{event.quantity} Wh of order {event.order} leave the book, but it is not in it"
             return
@@ -176,8 +195,23 @@ class Conservation:
             self.totals.expired += event.quantity
         self._remove(event.order, order)
 
+    def _leave_whole(self, event: Cancelled | Expired) -> Iterator[str]:
+        """A basket that was not filled leaves with all its legs."""
+        legs = [self._orders.get((event.order, slot)) for slot in self._baskets[event.order]]
+        left = sum(leg.left for leg in legs if leg is not None)
+        if event.quantity != left or not isinstance(event, Cancelled) or any(leg is None or leg.filled for leg in legs):
+            yield f"basket {event.order} has {left} Wh left, but {event.quantity} Wh leave the book"
+        self.totals.cancelled += event.quantity
+        for leg in legs:
+            if leg is not None:
+                self._remove(event.order, leg)
+
+    def _known(self, number: int) -> _Order | None:
+        return self._orders.get((number, self._slots.get(number, -1)))
+
     def _remove(self, number: int, order: _Order) -> None:
-        self._orders.pop(number, None)
+        self._orders.pop((number, order.slot), None)
+        self._slots.pop(number, None)
         self._resting.get(order.slot, set()).discard(number)
 
     def _settle(self, settled: Settled, posted: Sequence[Posting]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from market.orders import Command, Message, Side
+from market.orders import Command, Message, Scope, Side
 
 
 class Accepted(Message, frozen=True, tag="accepted"):
@@ -41,7 +41,11 @@ class Traded(Message, frozen=True, tag="traded"):
 
 
 class Limited(Message, frozen=True, tag="limited"):
-    """The wires carry only `admitted` of the `wanted` Wh between two orders (0: the pair was skipped)."""
+    """The wires carry only `admitted` of the `wanted` Wh between two orders (0: the pair was skipped).
+
+    An order that trades in full or not at all leaves one for each question that it raised in vain, also where all that
+    was wanted fits; `constraint` is then empty.
+    """
 
     order: int
     resting: int
@@ -60,7 +64,7 @@ class Amended(Message, frozen=True, tag="amended"):
 
 
 class Cancelled(Message, frozen=True, tag="cancelled"):
-    """`quantity` Wh left the book untraded. `why`: participant, ioc, amended."""
+    """`quantity` Wh left the book untraded. `why`: participant, ioc, fok, basket, amended, self_trade, halt."""
 
     order: int
     quantity: int
@@ -68,7 +72,7 @@ class Cancelled(Message, frozen=True, tag="cancelled"):
 
 
 class Expired(Message, frozen=True, tag="expired"):
-    """Gate closure found `quantity` Wh of the order untraded."""
+    """The gate's closure, or the end that the order set itself, found `quantity` Wh of it untraded."""
 
     order: int
     quantity: int
@@ -82,6 +86,18 @@ class GateClosed(Message, frozen=True, tag="gate_closed"):
     slot: int
 
 
+class Halted(Message, frozen=True, tag="halted"):
+    """Trading stopped in a scope: market, feeder, or participant with its name."""
+
+    scope: Scope
+    participant: str = ""
+
+
+class Resumed(Message, frozen=True, tag="resumed"):
+    scope: Scope
+    participant: str = ""
+
+
 class Settled(Message, frozen=True, tag="settled"):
     """Per participant, alphabetically: [name, metered, contracted, imbalance] in Wh, injection positive."""
 
@@ -89,7 +105,20 @@ class Settled(Message, frozen=True, tag="settled"):
     lines: list[tuple[str, int, int, int]]
 
 
-Event = Accepted | Rejected | Traded | Limited | Amended | Cancelled | Expired | Opened | GateClosed | Settled
+Event = (
+    Accepted
+    | Rejected
+    | Traded
+    | Limited
+    | Amended
+    | Cancelled
+    | Expired
+    | Opened
+    | GateClosed
+    | Halted
+    | Resumed
+    | Settled
+)
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -6,58 +6,61 @@ runs slot by slot through the kernel and its events are put back in the order of
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from market import kernel, settlement
-from market.book import Book, Order, Top, closed
+from market import identities, kernel
+from market.book import Order, Top, closed
+from market.books import Books
 from market.capacity import Gate
-from market.events import (
-    Accepted,
-    Entry,
-    Event,
-    Expired,
-    GateClosed,
-    Opened,
-    Rejected,
-    Settled,
-    Traded,
-)
+from market.delivery import Deliveries
+from market.events import Accepted, Cancelled, Entry, Event, GateClosed, Halted, Opened, Rejected
+from market.intake import Intake, about
+from market.members import Members
 from market.orders import (
     AdvanceClock,
     Amend,
+    Basket,
     Cancel,
     Command,
     CreateMarket,
+    Halt,
+    Leg,
     MarketSettings,
     MassCancel,
     RecordMeter,
     Register,
+    Resume,
     Settle,
     Submit,
     UpdateGrid,
 )
 from market.rules import (
+    MAX_LEGS,
     MAX_SLOTS,
-    amend_problem,
+    REPLACING,
     is_whole,
-    name_problem,
     reject,
     settings_problems,
-    submit_problem,
+    time_problem,
 )
 from market.slots import NS, Phase, SlotClock, parse_time
-from market.units import MAX_EXACT
+from market.spread import threshold
 
 
-class _Pending:
-    """Order commands on their way to the kernel, per slot, and the events that came back, per command."""
+class _Batch:
+    """Commands on their way through the exchange: orders for the kernel, per slot, and events, per command."""
 
-    def __init__(self) -> None:
+    def __init__(self, commands: Sequence[Command]) -> None:
+        self.commands = commands
+        self.events: list[list[Event]] = [[] for _ in commands]
         self.messages: dict[int, list[tuple[int, ...]]] = {}
         self.places: dict[int, list[int]] = {}
+        self.named: dict[tuple[str, str], int] = {}
+        """Place of each order that a client named, until its answer is known."""
 
     def add(self, slot: int, place: int, message: tuple[int, ...]) -> None:
         self.messages.setdefault(slot, []).append(message)
@@ -69,25 +72,19 @@ class Exchange:
 
     settings: MarketSettings
     clock: SlotClock
+    _books: Books
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
         self.seq = 0
         self.now: int | None = None
-        self.participants: dict[str, int] = {}
-        """Name -> number of its connection, in the order of registration."""
-        self._connections = {name: number for number, name in enumerate(gate.connections())}
-        self._taken: dict[int, str] = {}
+        self.members = Members(gate.connections())
         self._created = False
-        self._largest = 0
-        self._books: dict[int, Book] = {}
-        self._unlimited: set[int] = set()
-        self._baselines: dict[int, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
         self._orders: dict[int, Order] = {}
-        self._contracted: dict[int, dict[str, int]] = {}
-        self._schedules: dict[int, np.ndarray[Any, Any]] = {}
-        self._readings: dict[int, dict[str, int]] = {}
-        self._settled: set[int] = set()
+        self._ends: list[tuple[int, int]] = []
+        self._intake = Intake(self.members)
+        self._identities = identities.Identities()
+        self._deliveries = Deliveries()
         self._opened: range = range(0)
 
     # -- commands ------------------------------------------------------------------------------------------------
@@ -102,28 +99,29 @@ class Exchange:
     def apply_many(self, commands: Sequence[Command]) -> list[Entry]:
         """Carry out commands in order: the same entries as one by one, at a fraction of the cost."""
         first = self.seq + 1
-        results: list[list[Event]] = [[] for _ in commands]
-        pending = _Pending()
+        batch = _Batch(commands)
         for place, command in enumerate(commands):
             kind = type(command)
             if kind is Submit and self._created:
-                self._submit(command, first + place, place, pending, results[place])  # type: ignore[arg-type]
+                self._submit(command, first + place, place, batch)  # type: ignore[arg-type]
             elif (kind is Amend or kind is Cancel) and self._created:
-                self._change(command, first + place, place, pending, results[place])  # type: ignore[arg-type]
+                self._change(command, first + place, place, batch)  # type: ignore[arg-type]
             else:
-                self._flush(pending, results)
+                self._flush(batch)
                 self.seq = first + place
-                results[place] += self._administer(command)
-        self._flush(pending, results)
+                batch.events[place] += self._administer(command)
+        self._flush(batch)
+        for key in list(batch.named):
+            self._keep(key, batch)
         self.seq = first + len(commands) - 1
         return [
             Entry(first + place, command, tuple(events))
-            for place, (command, events) in enumerate(zip(commands, results, strict=True))
+            for place, (command, events) in enumerate(zip(commands, batch.events, strict=True))
         ]
 
     def _administer(self, command: Command) -> list[Event]:
         if isinstance(command, CreateMarket):
-            return self._create(command)
+            return [self._create(command)]
         if not self._created:
             return [reject("NO_MARKET", "create the market before anything else")]
         match command:
@@ -133,19 +131,28 @@ class Exchange:
                 return self._update_grid(command)
             case MassCancel():
                 return self._mass_cancel(command)
-            case RecordMeter():
-                return self._record_meter(command)
-            case Settle():
-                return self._settle(command)
+            case Basket():
+                return self._basket(command)
+            case Halt():
+                return self._halt(command)
+            case Resume():
+                return [self.members.resume(command)]
+            case RecordMeter() | Settle():
+                return [self._deliver(command)]
             case Register():
-                return self._register(command)
+                return [self.members.register(command)]
         raise TypeError(f"{type(command).__name__} is no command of the exchange")
 
     # -- views ---------------------------------------------------------------------------------------------------
 
+    @property
+    def participants(self) -> dict[str, int]:
+        """Name -> number of its connection, in the order of registration."""
+        return self.members.connection
+
     def open_slots(self) -> list[int]:
         """Slots that trade now, earliest first."""
-        return sorted(self._books)
+        return self._books.slots() if self._created else []
 
     def top(self, slot: int) -> Top:
         """Best bid and ask of an open slot. Raises KeyError for a slot that is not open."""
@@ -157,50 +164,30 @@ class Exchange:
 
     def contracted(self, slot: int) -> dict[str, int]:
         """Energy sold less energy bought [Wh] per participant; those who did not trade the slot are left out."""
-        return dict(self._contracted.get(slot, {}))
+        return self._deliveries.contracted(slot)
 
-    def schedule(self, slot: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def schedule(self, slot: int) -> NDArray[np.int64]:
         """(C,) change of injection by flexible trades [Wh], of open and closed slots until they are settled."""
-        book = self._books.get(slot)
-        if book is not None:
-            return book.schedule.copy()
-        return self._schedules[slot].copy()
+        return self._books.schedule(slot)
 
-    # -- market and participants ---------------------------------------------------------------------------------
+    # -- market and time -----------------------------------------------------------------------------------------
 
-    def _create(self, command: CreateMarket) -> list[Event]:
+    def _create(self, command: CreateMarket) -> Event:
         if self._created:
-            return [reject("MARKET_EXISTS", "this exchange has its market; start another for another one")]
+            return reject("MARKET_EXISTS", "this exchange has its market; start another for another one")
         settings = command.settings
         problems = settings_problems(settings)
         if problems:
-            return [reject("BAD_SETTINGS", "; ".join(problems), "settings")]
+            return reject("BAD_SETTINGS", "; ".join(problems), "settings")
         self.settings = settings
+        self.members.utility = settings.utility
         self.clock = SlotClock(
             settings.slot_seconds * NS, settings.opens_before_seconds * NS, settings.gate_before_seconds * NS
         )
-        dearest = max(abs(settings.price_floor), abs(settings.price_cap), settings.grid_fee, 1)
-        self._largest = MAX_EXACT // dearest
+        self._intake.begin(settings)
+        self._books = Books(self.gate, settings, self._deliveries)
         self._created = True
-        return [Accepted()]
-
-    def _register(self, command: Register) -> list[Event]:
-        wrong = name_problem(command.participant, "participant")
-        if wrong is not None:
-            return [wrong]
-        if command.participant in self.participants:
-            return [reject("NAME_TAKEN", f"{command.participant!r} is registered; choose another name", "participant")]
-        number = self._connections.get(command.connection)
-        if number is None:
-            return [reject("UNKNOWN_CONNECTION", f"the feeder has no connection {command.connection!r}", "connection")]
-        if number in self._taken:
-            holder = self._taken[number]
-            return [reject("CONNECTION_TAKEN", f"{holder!r} is at connection {command.connection!r}", "connection")]
-        self.participants[command.participant] = number
-        self._taken[number] = command.participant
-        return [Accepted()]
-
-    # -- time ----------------------------------------------------------------------------------------------------
+        return Accepted()
 
     def _advance(self, command: AdvanceClock) -> list[Event]:
         try:
@@ -213,71 +200,90 @@ class Exchange:
         if self.now is not None and now - self.now > MAX_SLOTS * self.clock.length:
             return [reject("BAD_TIME", f"the clock moves at most {MAX_SLOTS} slots at once", "now")]
         self.now = now
-        events: list[Event] = []
+        events = self._expire(now)
         open_now = self.clock.open_slots(now)
         begin = open_now.start if first_time else self._opened.stop
         for slot in range(begin, open_now.stop):
             events.append(Opened(slot))
             if slot >= open_now.start:
-                self._open(slot)
+                self._books.open(slot)
             else:  # The clock jumped over the whole time in which it would have traded.
                 events.append(GateClosed(slot))
-                self._schedules[slot] = np.zeros(len(self._connections), np.int64)
+                self._books.pass_over(slot)
         for slot in range(self._opened.start, min(open_now.start, self._opened.stop)):
-            events += self._close(slot)
+            orders, last = self._books.close(slot)
+            for order in orders:
+                self._orders.pop(order.number, None)
+            events += last
         self._opened = range(open_now.start, max(open_now.stop, begin))
+        if self.settings.spread_start:
+            for slot in self.open_slots():
+                self._books[slot].spread = threshold(self.settings, self.clock, slot, now) // self.settings.tick
+                events += self._books.uncross(slot)
         return events or [Accepted()]
 
-    def _open(self, slot: int) -> None:
-        self._books[slot] = Book(slot, self.settings, len(self._connections))
-        self._unlimited.add(slot)
-
-    def _close(self, slot: int) -> list[Event]:
-        book = self._books.pop(slot)
-        events: list[Event] = [Expired(order.number, wh) for order, wh in book.resting()]
-        events.append(GateClosed(slot))
-        for order in book.orders:
-            self._orders.pop(order.number, None)
-        self._baselines.pop(slot, None)
-        self._schedules[slot] = book.schedule.copy()
-        if slot in self._unlimited:
-            self._unlimited.discard(slot)
-        else:
-            self.gate.close(slot)
+    def _expire(self, now: int) -> list[Event]:
+        """Take out orders whose own end has come, earliest first."""
+        events: list[Event] = []
+        while self._ends and self._ends[0][0] <= now:
+            order = self._orders.get(heapq.heappop(self._ends)[1])
+            if order is not None and self._books[order.slot].rests(order):
+                events += [event for _, event in self._books.run(order.slot, [about(kernel.EXPIRE, order)])]
         return events
 
     # -- orders --------------------------------------------------------------------------------------------------
 
-    def _submit(self, order: Submit, number: int, place: int, pending: _Pending, events: list[Event]) -> None:
-        node = self.participants.get(order.participant)
-        if node is None:
-            events.append(self._unknown_participant(order.participant))
+    def _submit(self, order: Submit, number: int, place: int, batch: _Batch) -> None:
+        events = batch.events[place]
+        if order.participant not in self.members.connection:
+            events.append(self.members.unknown(order.participant))
             return
-        book = self._books.get(order.slot)
-        if book is None:
+        if order.client_order_id and self._answered(order, place, batch):
+            return
+        if order.slot not in self._books:
             events.append(self._not_open(order.slot))
             return
-        wrong = submit_problem(order, self.settings, self._largest)
+        wrong = self.members.refusal(order.participant) or self._intake.problem(order)
+        wrong = wrong or time_problem(order, self.now or 0)
         if wrong is not None:
             events.append(wrong)
             return
-        known = book.add(number, order.participant, order.side, order.source)
+        known = self._books[order.slot].add(number, order.participant, order.side, order.source)
         self._orders[number] = known
         events.append(Accepted(number))
-        settings = self.settings
-        message = (
-            kernel.SUBMIT,
-            kernel.BUY if order.side == "buy" else kernel.SELL,
-            kernel.GTC if order.time_in_force == "gtc" else kernel.IOC,
-            order.flexible,
-            -1 if order.participant == settings.utility else node,
-            (order.price - settings.price_floor) // settings.tick,
-            known.handle,
-            order.quantity,
-        )
-        pending.add(order.slot, place, message)
+        message = self._intake.message(order, known)
+        if order.time_in_force == "fok":
+            self._flush(batch)
+            filled, told = self._books.attempt([(known, message)])
+            events += told if filled else [*told, Cancelled(number, order.quantity, "fok")]
+            return
+        if order.time_in_force == "gtd":
+            heapq.heappush(self._ends, (parse_time(order.good_till), number))
+        batch.add(order.slot, place, message)
 
-    def _change(self, command: Amend | Cancel, number: int, place: int, pending: _Pending, events: list[Event]) -> None:
+    def _answered(self, order: Submit, place: int, batch: _Batch) -> bool:
+        """True if the client's name for the order settles its answer."""
+        key = (order.participant, order.client_order_id)
+        wrong = identities.problem(order.client_order_id)
+        if key in batch.named:
+            self._flush(batch)
+            self._keep(key, batch)
+        answer = wrong or self._identities.seen(order)
+        if answer is None:
+            batch.named[key] = place
+            return False
+        batch.events[place].append(answer)
+        return True
+
+    def _keep(self, key: tuple[str, str], batch: _Batch) -> None:
+        """Remember what a named order of the batch was answered."""
+        place = batch.named.pop(key)
+        command = batch.commands[place]
+        assert isinstance(command, Submit)
+        self._identities.keep(command, batch.events[place][0])
+
+    def _change(self, command: Amend | Cancel, number: int, place: int, batch: _Batch) -> None:
+        events = batch.events[place]
         order = self._orders.get(command.order) if type(command.order) is int else None
         if order is None:
             events.append(_gone(command.order, number))
@@ -286,68 +292,81 @@ class Exchange:
             events.append(reject("NOT_YOUR_ORDER", f"order {command.order} is not yours", "order"))
             return
         if isinstance(command, Cancel):
-            pending.add(order.slot, place, (kernel.CANCEL, 0, 0, 0, -1, -1, order.handle, 0))
+            batch.add(order.slot, place, about(kernel.CANCEL, order))
             return
-        wrong = amend_problem(command, self.settings, self._largest)
+        wrong = self.members.refusal(command.participant) or self._intake.amend_problem(command)
         if wrong is not None:
             events.append(wrong)
             return
-        price = command.price
-        level = -1 if price is None else (price - self.settings.price_floor) // self.settings.tick
-        quantity = -1 if command.quantity is None else command.quantity
-        pending.add(order.slot, place, (kernel.AMEND, 0, 0, 0, -1, level, order.handle, quantity))
+        batch.add(order.slot, place, self._intake.amendment(command, order))
 
-    def _flush(self, pending: _Pending, results: list[list[Event]]) -> None:
+    def _flush(self, batch: _Batch) -> None:
         """Run the pending orders of each slot and put the events to their commands."""
-        for slot, messages in pending.messages.items():
-            self._run(slot, np.array(messages, kernel.MESSAGE), pending.places[slot], results)
-        pending.messages.clear()
-        pending.places.clear()
+        for slot, messages in batch.messages.items():
+            places = batch.places[slot]
+            for message, event in self._books.run(slot, messages):
+                events = batch.events[places[message]]
+                if type(event) is Rejected and event.code in REPLACING:
+                    events.clear()
+                events.append(event)
+        batch.messages.clear()
+        batch.places.clear()
 
-    def _run(
-        self, slot: int, messages: np.ndarray[Any, Any], places: Sequence[int], results: list[list[Event]]
-    ) -> None:
-        book = self._books[slot]
-        if slot in self._unlimited:
-            self._limit(slot, book)
-        contracted = self._contracted.setdefault(slot, {})
-        for message, event in book.run(messages, self.gate):
-            events = results[places[message]]
-            if type(event) is Traded:
-                contracted[event.seller] = contracted.get(event.seller, 0) + event.quantity
-                contracted[event.buyer] = contracted.get(event.buyer, 0) - event.quantity
-            elif type(event) is Rejected and event.code == "BOOK_FULL":
-                events.clear()
-            events.append(event)
+    def _basket(self, command: Basket) -> list[Event]:
+        wrong: Event | None = self.members.refusal(command.participant)
+        if wrong is None and command.client_order_id:
+            wrong = identities.problem(command.client_order_id) or self._identities.seen(command)
+            if wrong is not None:
+                return [wrong]
+        events = [wrong] if wrong is not None else self._link(command)
+        if command.client_order_id and command.participant in self.members.connection:
+            self._identities.keep(command, events[0])
+        return events
 
-    def _limit(self, slot: int, book: Book) -> None:
-        """Ask the gate for the slot's capacity, once something is to be matched there."""
-        none = np.zeros(len(self._connections), np.int64)
-        baseline, reactive = self._baselines.get(slot, (none, none))
-        book.limit(self.gate.open(slot, baseline, reactive))
-        self._unlimited.discard(slot)
+    def _link(self, command: Basket) -> list[Event]:
+        """Fill all legs, or take back those that were filled."""
+        wrong = self._legs_problem(command.legs)
+        if wrong is not None:
+            return [wrong]
+        number = self.seq
+        orders = [self._books[leg.slot].add(number, command.participant, leg.side, leg.source) for leg in command.legs]
+        messages = [self._intake.message(leg, order) for leg, order in zip(command.legs, orders, strict=True)]
+        filled, told = self._books.attempt(list(zip(orders, messages, strict=True)))
+        left = sum(leg.quantity for leg in command.legs)
+        return [Accepted(number), *told] if filled else [Accepted(number), *told, Cancelled(number, left, "basket")]
+
+    def _legs_problem(self, legs: Sequence[Leg]) -> Rejected | None:
+        if not 2 <= len(legs) <= MAX_LEGS or len({leg.slot for leg in legs}) < len(legs):
+            return reject("BAD_BASKET", f"needs 2 to {MAX_LEGS} legs, each in a slot of its own", "legs")
+        for place, leg in enumerate(legs):
+            wrong = self._not_open(leg.slot) if leg.slot not in self._books else self._intake.problem(leg)
+            if wrong is not None:
+                return Rejected(wrong.code, wrong.reason, f"legs[{place}].{wrong.field}")
+        return None
 
     def _mass_cancel(self, command: MassCancel) -> list[Event]:
-        if command.participant not in self.participants:
-            return [self._unknown_participant(command.participant)]
-        slots = self.open_slots() if command.slot is None else [command.slot]
+        if command.participant not in self.members.connection:
+            return [self.members.unknown(command.participant)]
         if command.slot is not None and command.slot not in self._books:
             return [self._not_open(command.slot)]
-        results: list[list[Event]] = [[]]
-        for slot in slots:
-            own = [order for order, _ in self._books[slot].resting() if order.participant == command.participant]
-            messages = [(kernel.CANCEL, 0, 0, 0, -1, -1, order.handle, 0) for order in own]
-            if messages:
-                self._run(slot, np.array(messages, kernel.MESSAGE), [0] * len(messages), results)
-        return results[0] or [Accepted()]
+        slots = self.open_slots() if command.slot is None else [command.slot]
+        return self._books.cancel({command.participant}, slots) or [Accepted()]
 
-    # -- grid, meters, settlement --------------------------------------------------------------------------------
+    def _halt(self, command: Halt) -> list[Event]:
+        halted = self.members.halt(command)
+        if isinstance(halted, Halted) and command.cancel_orders:
+            names = {name for name in self.members.connection if self.members.within(command, name)}
+            taken = self._books.cancel(names, self.open_slots())
+            orders = [event for event in taken if isinstance(event, Cancelled)]
+            return [halted, *(Cancelled(event.order, event.quantity, "halt") for event in orders)]
+        return [halted]
+
+    # -- grid and delivery ---------------------------------------------------------------------------------------
 
     def _update_grid(self, command: UpdateGrid) -> list[Event]:
-        book = self._books.get(command.slot)
-        if book is None:
+        if command.slot not in self._books:
             return [self._not_open(command.slot)]
-        size = len(self._connections)
+        size = self._books.size
         for field, values in (("baseline", command.baseline), ("reactive", command.reactive)):
             if field == "reactive" and not values:
                 continue
@@ -358,50 +377,25 @@ class Exchange:
                 return [reject("BAD_BASELINE", f"must be whole Wh, got {values[bad]!r}", f"{field}[{bad}]")]
         baseline = np.array(command.baseline, np.int64)
         reactive = np.array(command.reactive or [0] * size, np.int64)
-        book.rebase(baseline)
-        self._baselines[command.slot] = (baseline, reactive)
-        if command.slot not in self._unlimited:
-            book.limit(self.gate.open(command.slot, baseline, reactive))
-        return [Accepted()]
+        return [Accepted(), *self._books.rebase(command.slot, baseline, reactive)]
 
-    def _record_meter(self, command: RecordMeter) -> list[Event]:
-        wrong = self._not_delivered(command.slot)
-        if wrong is not None:
-            return [wrong]
-        for name, value in command.readings.items():
-            if name not in self.participants or name == self.settings.utility or not is_whole(value):
-                return [reject("BAD_READING", f"{name!r}: {value!r} is no reading of a participant", "readings")]
-        self._readings.setdefault(command.slot, {}).update(command.readings)
-        return [Accepted()]
-
-    def _settle(self, command: Settle) -> list[Event]:
-        wrong = self._not_delivered(command.slot)
-        if wrong is not None:
-            return [wrong]
-        readings = self._readings.pop(command.slot, None)
-        if readings is None:
-            return [reject("NOT_METERED", "record the meters of the slot first", "slot")]
-        contracted = dict.fromkeys(self.participants, 0) | self._contracted.pop(command.slot, {})
-        self._settled.add(command.slot)
-        self._schedules.pop(command.slot, None)
-        return [Settled(command.slot, settlement.lines(readings, contracted, self.settings.utility))]
-
-    # -- refusals ------------------------------------------------------------------------------------------------
-
-    def _unknown_participant(self, name: str) -> Rejected:
-        return reject("UNKNOWN_PARTICIPANT", f"no participant {name!r:.80} is registered", "participant")
+    def _deliver(self, command: RecordMeter | Settle) -> Event:
+        slot = command.slot
+        if not is_whole(slot) or self.now is None or self.clock.phase(slot, self.now) is not Phase.DELIVERED:
+            return reject("NOT_DELIVERED", f"slot {slot!r:.40} has not been delivered", "slot")
+        if self._deliveries.is_settled(slot):
+            return reject("ALREADY_SETTLED", f"slot {slot} is settled", "slot")
+        if isinstance(command, RecordMeter):
+            return self._deliveries.record(command, self.members.connection.keys() - {self.settings.utility})
+        settled = self._deliveries.settle(command, self.members.connection, self.settings.utility)
+        if not isinstance(settled, Rejected):
+            self._books.forget(slot)
+        return settled
 
     def _not_open(self, slot: int) -> Rejected:
         if is_whole(slot) and self.now is not None and self.now >= self.clock.gate(slot):
             return reject("GATE_CLOSED", f"the gate of slot {slot} has closed", "slot")
         return reject("SLOT_NOT_OPEN", f"slot {slot!r:.40} does not trade now", "slot")
-
-    def _not_delivered(self, slot: int) -> Rejected | None:
-        if not is_whole(slot) or self.now is None or self.clock.phase(slot, self.now) is not Phase.DELIVERED:
-            return reject("NOT_DELIVERED", f"slot {slot!r:.40} has not been delivered", "slot")
-        if slot in self._settled:
-            return reject("ALREADY_SETTLED", f"slot {slot} is settled", "slot")
-        return None
 
 
 def _gone(order: int, number: int) -> Rejected:

@@ -21,17 +21,21 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 BUY, SELL = 0, 1
-SUBMIT, AMEND, CANCEL = 0, 1, 2
+SUBMIT, AMEND, CANCEL, EXPIRE, UNCROSS = 0, 1, 2, 3, 4
 GTC, IOC = 0, 1
-TRADE, LIMITED, CANCELLED, AMENDED, UNKNOWN, BOOK_FULL = 0, 1, 2, 3, 4, 5
+TRADE, LIMITED, CANCELLED, AMENDED, UNKNOWN, BOOK_FULL, WOULD_TRADE = 0, 1, 2, 3, 4, 5, 6
 DONE, ASK, REFRESH, EVENTS_FULL = 0, 1, 2, 3
 OPEN, DECIDE, QUESTION = 0, 1, 2
 
-WHY_PARTICIPANT, WHY_IOC, WHY_AMENDED = 0, 1, 2
+WHY_PARTICIPANT, WHY_IOC, WHY_AMENDED, WHY_SELF_TRADE, WHY_EXPIRED = 0, 1, 2, 3, 4
+IDLE, INCOMING, RETRYING = 0, 1, 2
 BUY_FLEXIBLE, SELL_FLEXIBLE = 1, 2
 
 MAX_SKIPPED = 256
 """Most resting orders that one order passes over for want of capacity; what lies behind them it does not reach."""
+
+MAX_RETRIES = 16
+"""Most questions of capacity that one pass over the resting orders may raise."""
 
 MESSAGE = np.dtype(
     [
@@ -39,13 +43,19 @@ MESSAGE = np.dtype(
         ("side", "i1"),
         ("time_in_force", "i1"),
         ("flexible", "i1"),
+        ("post_only", "i1"),
         ("node", "i4"),  # connection, -1 where injection changes nothing
+        ("owner", "i4"),
         ("level", "i4"),
         ("handle", "i4"),  # number of the order within its book
         ("quantity", "i8"),
+        ("origins", "i8"),  # bits of the sources that a bid accepts, or of an ask's own
     ],
     align=True,
 )
+QUANTITY = 9
+"""Place of the quantity among the fields of a message."""
+
 EVENT = np.dtype(
     [
         ("kind", "i1"),
@@ -72,6 +82,9 @@ CURSOR = np.dtype(
         ("row", "i8"),
         ("stamp", "i8"),  # counts the changes of the schedule
         ("moved", "i8"),
+        ("origins", "i8"),
+        ("turn", "i8"),  # counts the orders that have come to rest
+        ("begun", "i8"),  # the stamp when this message began
         ("inject", "i4"),
         ("withdraw", "i4"),
         ("candidate", "i4"),
@@ -79,9 +92,14 @@ CURSOR = np.dtype(
         ("level", "i4"),
         ("node", "i4"),
         ("handle", "i4"),
+        ("owner", "i4"),
+        ("bid", "i4"),  # the resting bid that is tried again
+        ("asked", "i4"),
         ("side", "i1"),
         ("time_in_force", "i1"),
         ("flexible", "i1"),
+        ("post_only", "i1"),
+        ("met_itself", "i1"),
         ("matching", "i1"),
     ],
     align=True,
@@ -91,13 +109,17 @@ _ORDER = np.dtype(
         ("quantity", "i8"),
         ("firm", "i8"),
         ("total", "i8"),
+        ("origins", "i8"),
+        ("turn", "i8"),
         ("handle", "i4"),
         ("level", "i4"),
         ("previous", "i4"),
         ("next", "i4"),
         ("node", "i4"),
+        ("owner", "i4"),
         ("side", "i1"),
         ("flexible", "i1"),
+        ("post_only", "i1"),
     ],
     align=True,
 )
@@ -380,7 +402,11 @@ def _trade(book, cursor, index, quantity, capacity, events):  # type: ignore[no-
         fall = sensitivity[cursor.withdraw] if cursor.withdraw >= 0 else idle
         _shift(schedule, state, rise, fall, cursor.inject, cursor.withdraw, quantity)
         cursor.stamp += 1
-    _emit(events, cursor, TRADE, flags, cursor.handle, order.handle, order.level, -1, quantity, 0)
+    if cursor.matching == RETRYING and book.orders[cursor.bid].turn < order.turn:
+        # Two resting orders meet: the price is that of the older one.
+        _emit(events, cursor, TRADE, flags, order.handle, cursor.handle, cursor.level, -1, quantity, 0)
+    else:
+        _emit(events, cursor, TRADE, flags, cursor.handle, order.handle, order.level, -1, quantity, 0)
 
 
 @_step
@@ -414,6 +440,7 @@ def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, event
         admitted, row = _fit(state, rise, fall, least, most, quantity, lot, witness[inject, withdraw])
         if row >= 0:
             witness[inject, withdraw] = row
+    cursor.asked += 1
     if admitted < quantity:
         _emit(events, cursor, LIMITED, 0, cursor.handle, order.handle, order.level, row, admitted, quantity)
         blocked[inject, withdraw] = cursor.stamp + (1 if admitted > 0 else 0)
@@ -421,18 +448,37 @@ def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, event
 
 
 @_step
-def _match(book, cursor, where, blocked, witness, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
+def _limit(book, side, level, spread):  # type: ignore[no-untyped-def]
+    """Last rung of the other side that an order of this side and price may trade with, at a spread of levels."""
+    return (level if side == BUY else book.head.shape[1] - 1 - level) - spread
+
+
+@_step
+def _following(book, other, order, limit):  # type: ignore[no-untyped-def]
+    """The resting order behind this one within the limit, -1 if there is none."""
+    if order.next >= 0:
+        return order.next
+    step = _first_level(book, other, _rung(book, other, order.level) + 1)
+    return book.head[other, step] if step <= limit else np.int32(-1)
+
+
+@_step
+def _match(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events):  # type: ignore[no-untyped-def]
     """Fill the incoming order from the other side, best first; returns DONE or why it had to stop."""
     other = 1 - cursor.side
-    limit = cursor.level if cursor.side == BUY else book.head.shape[1] - 1 - cursor.level
+    limit = _limit(book, cursor.side, cursor.level, spread)
     while cursor.remaining > 0 and cursor.candidate >= 0:
         index = cursor.candidate
         order = book.orders[index]
-        rung = _rung(book, other, order.level)
-        if rung > limit or cursor.skipped >= MAX_SKIPPED:
+        if _rung(book, other, order.level) > limit or cursor.skipped >= MAX_SKIPPED:
+            break
+        if cursor.matching == RETRYING and cursor.asked >= MAX_RETRIES:
             break
         if cursor.count + 2 > events.shape[0]:
             return EVENTS_FULL
+        if order.owner == cursor.owner and cursor.matching == INCOMING:
+            cursor.met_itself = 1
+            break
         quantity = min(cursor.remaining, order.quantity)
         if cursor.firm > 0:
             quantity = min(quantity, cursor.firm)
@@ -440,14 +486,15 @@ def _match(book, cursor, where, blocked, witness, mode, capacity, lot, events): 
             quantity = min(quantity, order.firm)
         _who_moves(cursor, order)
         admitted = quantity
-        if mode != OPEN and (cursor.inject >= 0 or cursor.withdraw >= 0):
+        if order.origins & cursor.origins == 0 or order.owner == cursor.owner:
+            admitted = np.int64(0)
+        elif mode != OPEN and (cursor.inject >= 0 or cursor.withdraw >= 0):
             status, admitted = _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, events)
             if status != DONE:
                 return status
-        following = order.next
-        if following < 0 and (admitted < quantity or admitted == order.quantity):
-            step = _first_level(book, other, rung + 1)
-            following = book.head[other, step] if step <= limit else -1
+        following = np.int32(-1)
+        if admitted < quantity or admitted == order.quantity:
+            following = _following(book, other, order, limit)
         if admitted > 0:
             _trade(book, cursor, index, admitted, capacity, events)
             if order.quantity == 0:
@@ -460,9 +507,65 @@ def _match(book, cursor, where, blocked, witness, mode, capacity, lot, events): 
 
 
 @_step
+def _retry(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events):  # type: ignore[no-untyped-def]
+    """One pass over the resting bids, best first, against the resting asks: what could not trade may do so now."""
+    while cursor.bid >= 0:
+        bid = book.orders[cursor.bid]
+        if cursor.handle < 0:
+            limit = _limit(book, BUY, bid.level, spread)
+            best = book.best[SELL]
+            if best > limit or cursor.asked >= MAX_RETRIES:
+                break
+            _load(cursor, bid)
+            cursor.candidate = book.head[SELL, best]
+            cursor.skipped = 0
+        status = _match(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events)
+        if status != DONE:
+            return status
+        bid.quantity = cursor.remaining
+        bid.firm = cursor.firm
+        following = _following(book, BUY, bid, book.head.shape[1])
+        if bid.quantity == 0:
+            _release(book, where, cursor.bid)
+        cursor.bid = following
+        cursor.handle = -1
+    cursor.matching = IDLE
+    return DONE
+
+
+@_step
+def _begin_retry(book, cursor):  # type: ignore[no-untyped-def]
+    best = book.best[BUY]
+    cursor.bid = book.head[BUY, best] if best < book.head.shape[1] else -1
+    cursor.handle = -1
+    cursor.asked = 0
+    cursor.matching = RETRYING
+
+
+@_step
+def _load(cursor, order):  # type: ignore[no-untyped-def]
+    """Make a resting order the incoming one."""
+    cursor.handle = order.handle
+    cursor.owner = order.owner
+    cursor.origins = order.origins
+    cursor.side = order.side
+    cursor.node = order.node
+    cursor.level = order.level
+    cursor.flexible = order.flexible
+    cursor.post_only = order.post_only
+    cursor.time_in_force = GTC
+    cursor.remaining = order.quantity
+    cursor.total = order.total
+    cursor.firm = order.firm
+
+
+@_step
 def _begin(cursor, message, allowance, lot):  # type: ignore[no-untyped-def]
     """Make the message the incoming order, its firm part reserved."""
     cursor.handle = message.handle
+    cursor.owner = message.owner
+    cursor.origins = message.origins
+    cursor.post_only = message.post_only
     cursor.side = message.side
     cursor.node = message.node
     cursor.level = message.level
@@ -474,24 +577,25 @@ def _begin(cursor, message, allowance, lot):  # type: ignore[no-untyped-def]
 
 
 @_step
-def _begin_match(book, cursor):  # type: ignore[no-untyped-def]
+def _begin_match(book, cursor, spread):  # type: ignore[no-untyped-def]
     other = 1 - cursor.side
-    limit = cursor.level if cursor.side == BUY else book.head.shape[1] - 1 - cursor.level
     best = book.best[other]
-    cursor.candidate = book.head[other, best] if best <= limit else -1
+    cursor.candidate = book.head[other, best] if best <= _limit(book, cursor.side, cursor.level, spread) else -1
     cursor.skipped = 0
-    cursor.matching = 1
+    cursor.met_itself = 0
+    cursor.matching = INCOMING
 
 
 @_step
 def _finish(book, cursor, where, allowance, events):  # type: ignore[no-untyped-def]
     """What is left of the incoming order rests, or is cancelled if it may not."""
-    cursor.matching = 0
+    cursor.matching = IDLE
     if cursor.remaining == 0:
         return
-    if cursor.time_in_force == IOC:
+    if cursor.met_itself == 1 or cursor.time_in_force == IOC:
+        why = WHY_SELF_TRADE if cursor.met_itself == 1 else WHY_IOC
         _give_back(allowance, cursor.side, cursor.node, cursor.firm)
-        _emit(events, cursor, CANCELLED, WHY_IOC, cursor.handle, -1, cursor.level, -1, cursor.remaining, 0)
+        _emit(events, cursor, CANCELLED, why, cursor.handle, -1, cursor.level, -1, cursor.remaining, 0)
         return
     index = book.free
     order = book.orders[index]
@@ -501,10 +605,15 @@ def _finish(book, cursor, where, allowance, events):  # type: ignore[no-untyped-
     order.firm = cursor.firm
     order.total = cursor.total
     order.handle = cursor.handle
+    order.owner = cursor.owner
+    order.origins = cursor.origins
     order.level = cursor.level
     order.node = cursor.node
     order.side = cursor.side
     order.flexible = cursor.flexible
+    order.post_only = cursor.post_only
+    cursor.turn += 1
+    order.turn = cursor.turn
     where[cursor.handle] = index
     _link(book, index)
 
@@ -518,7 +627,12 @@ def _withdraw(book, cursor, where, allowance, events, index, why):  # type: igno
 
 
 @_step
-def _amend(book, cursor, where, allowance, message, lot, events):  # type: ignore[no-untyped-def]
+def _would_trade(book, side, level, spread):  # type: ignore[no-untyped-def]
+    return book.best[1 - side] <= _limit(book, side, level, spread)
+
+
+@_step
+def _amend(book, cursor, where, allowance, message, spread, lot, events):  # type: ignore[no-untyped-def]
     """Change a resting order; returns True if it must be matched anew, having lost its priority."""
     index = where[message.handle]
     order = book.orders[index]
@@ -529,63 +643,77 @@ def _amend(book, cursor, where, allowance, message, lot, events):  # type: ignor
         _withdraw(book, cursor, where, allowance, events, index, WHY_AMENDED)
         return False
     kept = level == order.level and total <= order.total
+    if order.post_only == 1 and not kept and _would_trade(book, order.side, level, spread):
+        _emit(events, cursor, WOULD_TRADE, 0, order.handle, -1, level, -1, remaining, 0)
+        return False
     _give_back(allowance, order.side, order.node, order.firm)
-    firm = _reserve(allowance, order.side, order.node, order.flexible, remaining, lot)
+    order.firm = _reserve(allowance, order.side, order.node, order.flexible, remaining, lot)
+    order.total = total
+    order.quantity = remaining
     _emit(events, cursor, AMENDED, 1 if kept else 0, order.handle, -1, level, -1, total, 0)
     if kept:
-        order.total = total
-        order.quantity = remaining
-        order.firm = firm
         return False
-    cursor.handle = order.handle
-    cursor.side = order.side
-    cursor.node = order.node
+    _load(cursor, order)
     cursor.level = level
-    cursor.flexible = order.flexible
-    cursor.time_in_force = GTC
-    cursor.remaining = remaining
-    cursor.total = total
-    cursor.firm = firm
     _release(book, where, index)
     return True
 
 
+@_step
+def _take(book, cursor, where, allowance, message, spread, lot, events):  # type: ignore[no-untyped-def]
+    """Carry out a message up to where an order is to be matched."""
+    cursor.begun = cursor.stamp
+    if message.kind == UNCROSS:
+        _begin_retry(book, cursor)
+    elif message.kind == SUBMIT:
+        if book.free < 0 and message.time_in_force != IOC:
+            _emit(events, cursor, BOOK_FULL, 0, message.handle, -1, message.level, -1, message.quantity, 0)
+        elif message.post_only == 1 and _would_trade(book, message.side, message.level, spread):
+            _emit(events, cursor, WOULD_TRADE, 0, message.handle, -1, message.level, -1, message.quantity, 0)
+        else:
+            _begin(cursor, message, allowance, lot)
+            _begin_match(book, cursor, spread)
+    elif where[message.handle] < 0:
+        _emit(events, cursor, UNKNOWN, 0, message.handle, -1, message.level, -1, message.quantity, 0)
+    elif message.kind == CANCEL:
+        _withdraw(book, cursor, where, allowance, events, where[message.handle], WHY_PARTICIPANT)
+    elif message.kind == EXPIRE:
+        _withdraw(book, cursor, where, allowance, events, where[message.handle], WHY_EXPIRED)
+    elif _amend(book, cursor, where, allowance, message, spread, lot, events):
+        _begin_match(book, cursor, spread)
+
+
 @_compiled()
-def run(books, where, allowance, blocked, witness, mode, capacity, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
+def run(books, where, allowance, blocked, witness, mode, capacity, spread, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
     """Process messages from the cursor on; returns DONE, or ASK, REFRESH, EVENTS_FULL to be called again.
 
     books: one record (`empty_book`); where: pool index of each handle, -1 if not resting; allowance (2, C): baseline
     left to firm orders by side and connection; blocked, witness (C + 1, C + 1): by injecting and withdrawing
     connection, when the pair was refused last and by which row; mode: OPEN, DECIDE, QUESTION; capacity: schedule (C,),
-    state (2, R), sensitivity (C, 2, R), zeros (2, R), least (R,), most (R,) squared, refresh_after.
+    state (2, R), sensitivity (C, 2, R), zeros (2, R), least (R,), most (R,) squared, refresh_after; spread: levels by
+    which a bid must exceed an ask.
     """
     book = books[0]
     cursor = cursors[0]
     while cursor.message < messages.shape[0]:
         if cursor.count + 2 > events.shape[0]:
             return EVENTS_FULL
-        message = messages[cursor.message]
-        if cursor.matching == 0:
-            if message.kind == SUBMIT:
-                if book.free < 0 and message.time_in_force != IOC:
-                    _emit(events, cursor, BOOK_FULL, 0, message.handle, -1, message.level, -1, message.quantity, 0)
-                    cursor.message += 1
-                    continue
-                _begin(cursor, message, allowance, lot)
-                _begin_match(book, cursor)
-            elif where[message.handle] < 0:
-                _emit(events, cursor, UNKNOWN, 0, message.handle, -1, message.level, -1, message.quantity, 0)
-            elif message.kind == CANCEL:
-                _withdraw(book, cursor, where, allowance, events, where[message.handle], WHY_PARTICIPANT)
-            elif _amend(book, cursor, where, allowance, message, lot, events):
-                _begin_match(book, cursor)
-        if cursor.matching == 1:
-            status = _match(book, cursor, where, blocked, witness, mode, capacity, lot, events)
+        if cursor.matching == IDLE:
+            _take(book, cursor, where, allowance, messages[cursor.message], spread, lot, events)
+        if cursor.matching == INCOMING:
+            status = _match(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events)
             if status != DONE:
                 return status
             if cursor.count + 2 > events.shape[0]:
                 return EVENTS_FULL
             _finish(book, cursor, where, allowance, events)
+            if mode != OPEN and cursor.stamp != cursor.begun:
+                # The schedule has changed: what was passed over for want of capacity may fit now.
+                _begin_retry(book, cursor)
+        if cursor.matching == RETRYING:
+            status = _retry(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events)
+            if status != DONE:
+                return status
         cursor.message += 1
     return DONE
 

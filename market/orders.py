@@ -7,7 +7,8 @@ from typing import Literal
 import msgspec
 
 Side = Literal["buy", "sell"]
-TimeInForce = Literal["gtc", "ioc"]
+TimeInForce = Literal["gtc", "gtd", "ioc", "fok"]
+Scope = Literal["market", "feeder", "participant"]
 GateMode = Literal["off", "linear", "ac"]
 
 
@@ -15,7 +16,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit
     """Base of commands and events: frozen, tagged by kind, fields at their default left out."""
 
 
-class MarketSettings(msgspec.Struct, frozen=True):
+class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """The rules of one market, fixed for the life of its ledger. Prices in milli-currency/MWh, ratios in ppm."""
 
     name: str
@@ -40,6 +41,10 @@ class MarketSettings(msgspec.Struct, frozen=True):
     feed_in: int
     grid_fee: int
     """Paid by the buyer of each locally traded Wh to the account of the wires."""
+    spread_start: int = 0
+    """Spread clock: by how much a bid must exceed an ask when a slot opens; 0 switches it off. See `market.spread`."""
+    spread_zero_ppm: int = 700_000
+    """Share of the trading time after which any bid that reaches an ask trades."""
 
 
 class CreateMarket(Message, frozen=True, tag="create_market"):
@@ -89,6 +94,25 @@ class Submit(Message, frozen=True, tag="submit"):
     source: str = ""
     """Origin of the energy offered by an ask: solar, wind, hydro, biomass, storage, grid."""
     client_order_id: str = ""
+    """The participant's own name for the order. The same name again gives the first answer again, for ever."""
+    sources: tuple[str, ...] = ()
+    """Origins that a bid accepts; none named: all, and energy of no stated origin too."""
+    good_till: str = ""
+    """ISO 8601 UTC, for `gtd` only: the order expires when the clock reaches it, or at gate closure."""
+    post_only: bool = False
+    """True: the order is refused if it would trade at once."""
+
+
+class Leg(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One order of a basket; fields as in `Submit`."""
+
+    slot: int
+    side: Side
+    price: int
+    quantity: int
+    flexible: bool = False
+    source: str = ""
+    sources: tuple[str, ...] = ()
 
 
 class Amend(Message, frozen=True, tag="amend"):
@@ -112,6 +136,32 @@ class MassCancel(Message, frozen=True, tag="mass_cancel"):
     slot: int | None = None
 
 
+class Basket(Message, frozen=True, tag="basket"):
+    """Linked orders of one participant, at most one a slot: all are filled in full at once, or none is."""
+
+    participant: str
+    legs: tuple[Leg, ...]
+    client_order_id: str = ""
+
+
+class Halt(Message, frozen=True, tag="halt"):
+    """The kill switch: from now on nobody in its scope may submit or amend. Cancels still work."""
+
+    scope: Scope
+    participant: str = ""
+    """Whom it stops, for the scope `participant`."""
+    cancel_orders: bool = False
+    """Also take what they have in the books."""
+    reason: str = ""
+
+
+class Resume(Message, frozen=True, tag="resume"):
+    """Lift a halt of the same scope."""
+
+    scope: Scope
+    participant: str = ""
+
+
 class RecordMeter(Message, frozen=True, tag="record_meter"):
     """Metered energy of one slot per participant: injection positive [Wh]."""
 
@@ -126,5 +176,17 @@ class Settle(Message, frozen=True, tag="settle"):
 
 
 Command = (
-    CreateMarket | Register | AdvanceClock | UpdateGrid | Submit | Amend | Cancel | MassCancel | RecordMeter | Settle
+    CreateMarket
+    | Register
+    | AdvanceClock
+    | UpdateGrid
+    | Submit
+    | Amend
+    | Cancel
+    | MassCancel
+    | Basket
+    | Halt
+    | Resume
+    | RecordMeter
+    | Settle
 )

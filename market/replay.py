@@ -94,7 +94,7 @@ class RecordedGate:
                         self._orders.setdefault(entry.command.slot, []).append(event.order)
                 elif isinstance(event, Limited):
                     answer = _Answer(event.wanted, event.admitted, event.constraint)
-                    self._expect(self._slots.get(event.order, -1), answer)
+                    self._expect(self._slots.get(event.resting, -1), answer)
                     admitted = event.admitted
                 elif isinstance(event, Traded):
                     # The trade that follows a trimmed match is what its Limited event left.

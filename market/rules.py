@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from market.book import MAX_LEVELS, MAX_ORDERS
 from market.events import Rejected
-from market.orders import Amend, MarketSettings, Submit
+from market.orders import Amend, Leg, MarketSettings, Submit
+from market.slots import parse_time
 from market.units import MAX_EXACT
 
 CODES = {
@@ -20,12 +21,19 @@ CODES = {
     "SLOT_NOT_OPEN": "The slot does not trade yet.",
     "GATE_CLOSED": "The slot's gate has closed.",
     "BAD_SIDE": "Neither buy nor sell.",
-    "BAD_TIME_IN_FORCE": "Neither gtc nor ioc.",
+    "BAD_TIME_IN_FORCE": "None of gtc, gtd, ioc and fok, or one that contradicts post_only or good_till.",
+    "BAD_ID": "A client_order_id is too long or has characters outside printable ASCII.",
+    "ID_REUSED": "The client_order_id was used for another order.",
+    "HALTED": "Trading is halted for the market, the feeder or the participant; cancels still work.",
+    "NOT_HALTED": "No halt of this scope is in force.",
+    "BAD_SCOPE": "A halt is for the market, the feeder, or a participant whom it names.",
+    "BAD_BASKET": "A basket has from 2 to 64 legs, each in a slot of its own.",
+    "WOULD_TRADE": "A post-only order would have traded at once.",
     "PRICE_OUT_OF_RANGE": "The price is below the floor or above the cap.",
     "PRICE_OFF_TICK": "The price is not a whole number of ticks above the floor.",
     "BAD_QUANTITY": "The quantity is not a positive number of Wh, or too large to be paid for exactly.",
     "QUANTITY_OFF_LOT": "The quantity is not a whole number of lots.",
-    "BAD_SOURCE": "A source names the origin of energy offered: asks only, lower-case letters.",
+    "BAD_SOURCE": "An ask has one source, a bid a list of those it accepts, each in lower-case letters.",
     "UNKNOWN_ORDER": "No order of this number was ever accepted.",
     "NOT_YOUR_ORDER": "The order belongs to another participant.",
     "ORDER_CLOSED": "The order is filled, cancelled or expired.",
@@ -40,6 +48,13 @@ CODES = {
 
 MAX_SLOTS = 10_000
 """Most slots that may be open at once, or that the clock may jump over."""
+
+MAX_LEGS = 64
+"""Most legs of a basket."""
+MAX_SOURCES = 62
+"""Most origins of energy that a market tells apart, that of no stated origin among them."""
+REPLACING = ("BOOK_FULL", "WOULD_TRADE")
+"""Refusals that come from the book, in place of the acceptance that was on its way."""
 
 _RESERVED = ("wires",)
 
@@ -64,6 +79,8 @@ def settings_problems(settings: MarketSettings) -> list[str]:
         found.append(f"opens_before_seconds: must be at most {most}, {MAX_SLOTS} slots, got {s.opens_before_seconds}")
     if not 0 <= s.voltage_min_ppm < s.voltage_max_ppm:
         found.append(f"voltage_min_ppm: must be from 0 to below voltage_max_ppm, got {s.voltage_min_ppm}")
+    if not 0 < s.spread_zero_ppm <= 1_000_000:
+        found.append(f"spread_zero_ppm: must be from 1 to 1000000, got {s.spread_zero_ppm}")
     if s.max_orders > MAX_ORDERS:
         found.append(f"max_orders: must be at most {MAX_ORDERS}, got {s.max_orders}")
     if s.price_floor >= s.price_cap:
@@ -73,6 +90,8 @@ def settings_problems(settings: MarketSettings) -> list[str]:
             found.append(f"price_cap: must be a whole number of ticks above price_floor, got {s.price_cap}")
         if (s.price_cap - s.price_floor) // s.tick >= MAX_LEVELS:
             found.append(f"tick: must be larger, at most {MAX_LEVELS} prices from floor to cap, got {s.tick}")
+        if not 0 <= s.spread_start <= s.price_cap - s.price_floor:
+            found.append(f"spread_start: must be from 0 to the price range, got {s.spread_start}")
         for field in ("retail", "feed_in"):
             value = getattr(s, field)
             if not s.price_floor <= value <= s.price_cap or (value - s.price_floor) % s.tick:
@@ -96,15 +115,39 @@ def is_whole(value: object) -> bool:
     return type(value) is int and -MAX_EXACT <= value <= MAX_EXACT
 
 
-def submit_problem(order: Submit, settings: MarketSettings, largest: int) -> Rejected | None:
+def submit_problem(order: Submit | Leg, settings: MarketSettings, largest: int) -> Rejected | None:
     """What is wrong with an order's own values; None if nothing. `largest` is the market's largest quantity [Wh]."""
     if order.side != "buy" and order.side != "sell":
         return reject("BAD_SIDE", f"side must be buy or sell, got {order.side!r}", "side")
-    if order.time_in_force != "gtc" and order.time_in_force != "ioc":
-        return reject("BAD_TIME_IN_FORCE", f"must be gtc or ioc, got {order.time_in_force!r}", "time_in_force")
-    if order.source and (order.side == "buy" or not (order.source.isascii() and order.source.islower())):
+    if order.source and (order.side == "buy" or not _is_source(order.source)):
         return reject("BAD_SOURCE", f"only an ask has a source, in lower-case letters, got {order.source!r}", "source")
+    if order.sources and (order.side == "sell" or not all(map(_is_source, order.sources))):
+        told = f"only a bid accepts sources, in lower-case letters, got {list(order.sources)!r:.80}"
+        return reject("BAD_SOURCE", told, "sources")
     return price_problem(order.price, settings) or quantity_problem(order.quantity, settings, largest)
+
+
+def time_problem(order: Submit, now: int) -> Rejected | None:
+    """What is wrong with how long an order is to live, at the market's time [ns]; None if nothing."""
+    force = order.time_in_force
+    if force not in ("gtc", "gtd", "ioc", "fok"):
+        return reject("BAD_TIME_IN_FORCE", f"must be gtc, gtd, ioc or fok, got {force!r}", "time_in_force")
+    if order.post_only and force in ("ioc", "fok"):
+        return reject("BAD_TIME_IN_FORCE", f"a post-only order rests, so it cannot be {force}", "time_in_force")
+    if bool(order.good_till) != (force == "gtd"):
+        return reject("BAD_TIME_IN_FORCE", "good_till goes with gtd, and gtd with good_till", "good_till")
+    if force == "gtd":
+        try:
+            end = parse_time(order.good_till)
+        except ValueError as error:
+            return reject("BAD_TIME", str(error), "good_till")
+        if end <= now:
+            return reject("BAD_TIME", f"good_till must lie ahead, got {order.good_till}", "good_till")
+    return None
+
+
+def _is_source(name: str) -> bool:
+    return name.isascii() and name.isidentifier() and name.islower()
 
 
 def amend_problem(amend: Amend, settings: MarketSettings, largest: int) -> Rejected | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from market.book import vain
 from market.capacity import CapacityRows, Verdict
 from market.events import Accepted, Amended, Cancelled, Event, Limited, Rejected, Traded
-from market.kernel import MAX_SKIPPED
+from market.kernel import MAX_RETRIES, MAX_SKIPPED
 from market.orders import Amend, Cancel, MarketSettings, Submit
 
 SETTINGS = MarketSettings(
@@ -71,7 +73,7 @@ class ConnectionLimits:
         return fitting(self.rows[slot].schedule.tolist(), self.limits, self.names, inject, withdraw, wanted, lot)
 
     def refresh(self, slot: int) -> None:
-        raise AssertionError("these rows never go stale")
+        assert slot in self.rows
 
     def close(self, slot: int) -> None:
         del self.rows[slot]
@@ -104,7 +106,14 @@ class Resting:
     flexible: bool
     node: int
     source: str
+    sources: tuple[str, ...]
+    post_only: bool
     turn: int
+
+    def accepts(self, other: Resting) -> bool:
+        """True if the bid of the two takes energy of the ask's origin."""
+        bid, ask = (self, other) if self.side == "buy" else (other, self)
+        return not bid.sources or ask.source in bid.sources
 
 
 class NaiveBook:
@@ -121,16 +130,19 @@ class NaiveBook:
         self.orders: list[Resting] = []
         self.known: dict[int, str] = {}
         self.turn = 0
+        self.questions = 0
+        self.moves = 0
         self.refused: set[tuple[int, int]] = set()
         """(injecting, withdrawing) connections that were refused since the schedule changed last."""
 
-    def rebase(self, baseline: list[int]) -> None:
-        """A new baseline [Wh]: what firm orders hold of the old one stays theirs."""
+    def rebase(self, baseline: list[int]) -> list[Event]:
+        """A new baseline [Wh]: what firm orders hold of the old one stays theirs. Resting orders are tried again."""
         self.refused.clear()
         for node, wh in enumerate(baseline):
             for side, fresh in (("buy", max(-wh, 0)), ("sell", max(wh, 0))):
                 self.allowance[side, node] += fresh - self.baseline[side, node]
                 self.baseline[side, node] = fresh
+        return self.retry()
 
     def apply(self, number: int, command: Submit | Amend | Cancel) -> list[Event]:
         if isinstance(command, Submit):
@@ -146,7 +158,7 @@ class NaiveBook:
 
     def submit(self, number: int, command: Submit) -> list[Event]:
         self.known[number] = command.participant
-        if command.time_in_force == "gtc" and len(self.orders) >= self.settings.max_orders:
+        if command.time_in_force in ("gtc", "gtd") and len(self.orders) >= self.settings.max_orders:
             most = self.settings.max_orders
             return [Rejected("BOOK_FULL", f"{most} orders rest in this slot; use ioc or wait")]
         node = -1 if command.participant == self.settings.utility else self.nodes[command.participant]
@@ -156,14 +168,35 @@ class NaiveBook:
             command.side,
             command.price,
             command.quantity,
-            self.reserve(command.side, node, command.quantity, command.flexible),
+            0,
             command.quantity,
             command.flexible,
             node,
             command.source,
+            command.sources,
+            command.post_only,
             0,
         )
+        if command.post_only and self.reachable(order):
+            return [_would_trade()]
+        if command.time_in_force == "fok":
+            return [Accepted(number), *self.fill_or_kill(order)]
+        order.firm = self.reserve(command.side, node, command.quantity, command.flexible)
         return [Accepted(number), *self.match(order, command.time_in_force == "ioc")]
+
+    def fill_or_kill(self, order: Resting) -> list[Event]:
+        """Try it, and put everything back if it is not filled."""
+        before = dict(self.__dict__)
+        before |= {name: copy(before[name]) for name in ("schedule", "allowance", "refused")}
+        before["orders"] = [replace(other) for other in self.orders]
+        order.firm = self.reserve(order.side, order.node, order.quantity, order.flexible)
+        events = self.match(order, True)
+        if not any(isinstance(event, Cancelled) for event in events):
+            return events
+        self.__dict__.update(before)
+        self.refused.clear()
+        asked = vain(events) if self.limits is not None else []
+        return [*asked, Cancelled(order.number, order.total, "fok")]
 
     def amend(self, order: Resting, command: Amend) -> list[Event]:
         price = order.price if command.price is None else command.price
@@ -172,6 +205,8 @@ class NaiveBook:
         if remaining <= 0:
             return self.cancel(order, "amended")
         kept = price == order.price and total <= order.total
+        if order.post_only and not kept and self.reachable(replace(order, price=price)):
+            return [_would_trade()]
         self.give_back(order)
         order.firm = self.reserve(order.side, order.node, remaining, order.flexible)
         order.price, order.total, order.quantity = price, total, remaining
@@ -179,6 +214,7 @@ class NaiveBook:
         if kept:
             return told
         self.orders.remove(order)
+        order.turn = 0
         return told + self.match(order, False)
 
     def cancel(self, order: Resting, why: str = "participant") -> list[Event]:
@@ -197,35 +233,70 @@ class NaiveBook:
         if order.firm:
             self.allowance[order.side, order.node] += order.firm
 
+    def reachable(self, order: Resting) -> list[Resting]:
+        """Orders of the other side within the limit, best first."""
+        sign = 1 if order.side == "buy" else -1
+        others = [other for other in self.orders if other.side != order.side and other.quantity]
+        others = [other for other in others if sign * (order.price - other.price) >= 0]
+        return sorted(others, key=lambda other: (sign * other.price, other.turn))
+
     def match(self, order: Resting, ioc: bool) -> list[Event]:
         events: list[Event] = []
-        sign = 1 if order.side == "buy" else -1
-        others = [other for other in self.orders if other.side != order.side]
-        others = [other for other in others if sign * (order.price - other.price) >= 0]
-        others.sort(key=lambda other: (sign * other.price, other.turn))
-        skipped = 0
-        for other in others:
-            while order.quantity and other.quantity and skipped < MAX_SKIPPED:
-                quantity = min(order.quantity, other.quantity, order.firm or 10**18, other.firm or 10**18)
-                pair = self.who_moves(order, other)
-                admitted = quantity
-                if self.limits is not None and pair != (-1, -1):
-                    admitted = self.admit(order, other, pair, quantity, events)
-                if admitted:
-                    events.append(self.fill(order, other, admitted, pair))
-                if admitted < quantity:
-                    self.refused.add(pair)
-                    skipped += 1
-                    break
+        before = list(self.schedule)
+        self.moves = 0
+        met_itself = self.meet(order, events, None)
         self.orders = [other for other in self.orders if other.quantity]
-        if order.quantity and ioc:
+        if order.quantity and (ioc or met_itself):
             self.give_back(order)
-            events.append(Cancelled(order.number, order.quantity, "ioc"))
+            events.append(Cancelled(order.number, order.quantity, "self_trade" if met_itself else "ioc"))
         elif order.quantity:
             self.turn += 1
             order.turn = self.turn
             self.orders.append(order)
+        if self.limits is not None and (self.moves or self.schedule != before):
+            events += self.retry()
         return events
+
+    def retry(self) -> list[Event]:
+        """One pass of the resting bids over the resting asks, with few questions."""
+        events: list[Event] = []
+        self.questions = 0
+        if self.limits is not None:
+            bids = [order for order in self.orders if order.side == "buy"]
+            for bid in sorted(bids, key=lambda bid: (-bid.price, bid.turn)):
+                if not self.reachable(bid) or self.questions >= MAX_RETRIES:
+                    break
+                self.meet(bid, events, MAX_RETRIES)
+            self.orders = [order for order in self.orders if order.quantity]
+        return events
+
+    def meet(self, order: Resting, events: list[Event], questions: int | None) -> bool:
+        """Fill an order from the other side; True if it met one of its own participant, which ends it."""
+        skipped = 0
+        for other in self.reachable(order):
+            while order.quantity and other.quantity and skipped < MAX_SKIPPED:
+                if questions is not None and self.questions >= questions:
+                    return False
+                own = order.participant == other.participant
+                if own and questions is None:
+                    return True
+                quantity = min(order.quantity, other.quantity, order.firm or 10**18, other.firm or 10**18)
+                pair = self.who_moves(order, other)
+                admitted = quantity
+                if own or not order.accepts(other):
+                    admitted = 0
+                elif self.limits is not None and pair != (-1, -1):
+                    admitted = self.admit(order, other, pair, quantity, events)
+                    if admitted < quantity:
+                        self.refused.add(pair)
+                if admitted:
+                    events.append(self.fill(order, other, admitted, pair))
+                    if 0 < admitted < quantity:
+                        self.refused.add(pair)
+                if admitted < quantity:
+                    skipped += 1
+                    break
+        return False
 
     def who_moves(self, order: Resting, other: Resting) -> tuple[int, int]:
         node, other_node = (-1 if party.firm else party.node for party in (order, other))
@@ -236,6 +307,7 @@ class NaiveBook:
         if pair in self.refused:
             return 0
         assert self.limits is not None
+        self.questions += 1
         verdict = fitting(self.schedule, self.limits, self.names, *pair, quantity, self.settings.lot)
         if verdict.admitted < quantity:
             events.append(Limited(order.number, other.number, quantity, verdict.admitted, verdict.constraint))
@@ -248,21 +320,27 @@ class NaiveBook:
         for node, change in zip(pair, (quantity, -quantity), strict=True):
             if node >= 0:
                 self.schedule[node] += change
+                self.moves += 1
                 self.refused.clear()
         buy, sell = (order, other) if order.side == "buy" else (other, order)
+        resting = order if order.turn and order.turn < other.turn else other
         return Traded(
             slot=0,
-            price=other.price,
+            price=resting.price,
             quantity=quantity,
             buyer=buy.participant,
             seller=sell.participant,
             buy_order=buy.number,
             sell_order=sell.number,
-            resting=other.side,  # type: ignore[arg-type]
+            resting=resting.side,  # type: ignore[arg-type]
             buy_flexible=pair[1] >= 0,
             sell_flexible=pair[0] >= 0,
             source=sell.source,
         )
+
+
+def _would_trade() -> Rejected:
+    return Rejected("WOULD_TRADE", "a post-only order may not trade at once; change its price", "price")
 
 
 def _closed(order: int) -> Rejected:

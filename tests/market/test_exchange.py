@@ -152,7 +152,7 @@ def test_all_problems_of_the_settings_are_told_at_once() -> None:
         (Submit("anna", 0, "buy", 1.5, 10), "PRICE_OUT_OF_RANGE"),  # type: ignore[arg-type]
         (Submit("anna", 0, "buy", 100, 15), "QUANTITY_OFF_LOT"),
         (Submit("anna", 0, "up", 100, 10), "BAD_SIDE"),  # type: ignore[arg-type]
-        (Submit("anna", 0, "buy", 100, 10, "fok"), "BAD_TIME_IN_FORCE"),  # type: ignore[arg-type]
+        (Submit("anna", 0, "buy", 100, 10, "day"), "BAD_TIME_IN_FORCE"),  # type: ignore[arg-type]
         (Submit("anna", 0, "buy", 100, 10, source="solar"), "BAD_SOURCE"),
         (Submit("anna", 0, "sell", 100, 10, source="SUN"), "BAD_SOURCE"),
         (Submit("carl", 0, "buy", 100, 10), "UNKNOWN_PARTICIPANT"),

@@ -1,0 +1,133 @@
+"""The books of all open slots, and what each trade in them leads to: contracts, schedules, the gate's questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from market import kernel
+from market.book import Book, Order, vain
+from market.capacity import Gate
+from market.delivery import Deliveries
+from market.events import Event, Expired, GateClosed
+from market.intake import about
+from market.orders import MarketSettings
+
+Message = tuple[int, ...]
+"""Fields of `kernel.MESSAGE`."""
+
+
+class Books:
+    """Open books by slot. A slot's capacity is asked of the gate when something is first to be matched there."""
+
+    def __init__(self, gate: Gate, settings: MarketSettings, deliveries: Deliveries) -> None:
+        self.gate = gate
+        self.size = len(gate.connections())
+        """Number C of connections."""
+        self._settings = settings
+        self._deliveries = deliveries
+        self._books: dict[int, Book] = {}
+        self._asked: set[int] = set()
+        self._baselines: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._schedules: dict[int, NDArray[np.int64]] = {}
+
+    def __contains__(self, slot: int) -> bool:
+        return slot in self._books
+
+    def __getitem__(self, slot: int) -> Book:
+        return self._books[slot]
+
+    def slots(self) -> list[int]:
+        """Slots that trade now, earliest first."""
+        return sorted(self._books)
+
+    def open(self, slot: int) -> None:
+        self._books[slot] = Book(slot, self._settings, self.size)
+
+    def pass_over(self, slot: int) -> None:
+        """Note a slot that never traded."""
+        self._schedules[slot] = np.zeros(self.size, np.int64)
+
+    def close(self, slot: int) -> tuple[list[Order], list[Event]]:
+        """Take a book away; returns all orders it ever had, and its last events."""
+        book = self._books.pop(slot)
+        events: list[Event] = [Expired(order.number, wh) for order, wh in book.resting()]
+        self._schedules[slot] = book.schedule.copy()
+        self._baselines.pop(slot, None)
+        if slot in self._asked:
+            self._asked.discard(slot)
+            self.gate.close(slot)
+        return book.orders, [*events, GateClosed(slot)]
+
+    def schedule(self, slot: int) -> NDArray[np.int64]:
+        """(C,) change of injection by flexible trades [Wh], of open and closed slots until `forget`."""
+        book = self._books.get(slot)
+        return (self._schedules[slot] if book is None else book.schedule).copy()
+
+    def forget(self, slot: int) -> None:
+        """Drop the schedule of a slot that is settled."""
+        self._schedules.pop(slot, None)
+
+    def run(self, slot: int, messages: Sequence[Message]) -> list[tuple[int, Event]]:
+        """Process messages of one slot; returns events, each with the position of the message that caused it."""
+        told = self._limited(slot).run(np.array(messages, kernel.MESSAGE), self.gate)
+        self._deliveries.note(event for _, event in told)
+        return told
+
+    def attempt(self, orders: Sequence[tuple[Order, Message]]) -> tuple[bool, list[Event]]:
+        """Fill immediate orders of different slots, all in full, or leave every book as it was.
+
+        Returns whether they were filled, and the events; in vain, the verdicts that the gate gave.
+        """
+        done: list[tuple[Book, list[NDArray[Any]]]] = []
+        events: list[Event] = []
+        for order, message in orders:
+            book = self._limited(order.slot)
+            before, filled, told = book.attempt(np.array([message], kernel.MESSAGE), self.gate)
+            done.append((book, before))
+            events += told
+            if not filled:
+                for taken, state in done:
+                    taken.restore(state, self.gate)
+                return False, vain(events) if book.rows is not None else []
+        self._deliveries.note(events)
+        return True, events
+
+    def uncross(self, slot: int) -> list[Event]:
+        """Let resting orders trade that may do so now."""
+        if not self._books[slot].crossed():
+            return []
+        events = self._limited(slot).uncross(self.gate)
+        self._deliveries.note(events)
+        return events
+
+    def cancel(self, names: set[str], slots: Sequence[int]) -> list[Event]:
+        """Take out everything that these participants have in these slots."""
+        events: list[Event] = []
+        for slot in slots:
+            own = [order for order, _ in self._books[slot].resting() if order.participant in names]
+            if own:
+                events += [event for _, event in self.run(slot, [about(kernel.CANCEL, order) for order in own])]
+        return events
+
+    def rebase(self, slot: int, baseline: NDArray[np.int64], reactive: NDArray[np.int64]) -> list[Event]:
+        """Take a slot's baseline (C,) [Wh, varh]; what it leaves room for now trades at once."""
+        book = self._books[slot]
+        book.rebase(baseline)
+        self._baselines[slot] = (baseline, reactive)
+        if slot not in self._asked:
+            return []
+        book.limit(self.gate.open(slot, baseline, reactive))
+        return self.uncross(slot)
+
+    def _limited(self, slot: int) -> Book:
+        book = self._books[slot]
+        if slot not in self._asked:
+            none = np.zeros(self.size, np.int64)
+            baseline, reactive = self._baselines.get(slot, (none, none))
+            book.limit(self.gate.open(slot, baseline, reactive))
+            self._asked.add(slot)
+        return book

@@ -1,0 +1,51 @@
+"""After the gate: what each slot's participants contracted, what their meters read, and its settlement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from market import settlement
+from market.events import Accepted, Event, Settled, Traded
+from market.orders import RecordMeter, Settle
+from market.rules import is_whole, reject
+
+
+class Deliveries:
+    """Contracts and meters per slot until it is settled."""
+
+    def __init__(self) -> None:
+        self._contracted: dict[int, dict[str, int]] = {}
+        self._readings: dict[int, dict[str, int]] = {}
+        self._settled: set[int] = set()
+
+    def note(self, events: Iterable[Event]) -> None:
+        """Add the trades among the events to the contracts."""
+        for event in events:
+            if type(event) is Traded:
+                contracted = self._contracted.setdefault(event.slot, {})
+                contracted[event.seller] = contracted.get(event.seller, 0) + event.quantity
+                contracted[event.buyer] = contracted.get(event.buyer, 0) - event.quantity
+
+    def contracted(self, slot: int) -> dict[str, int]:
+        """Energy sold less energy bought [Wh] per participant; those who did not trade the slot are left out."""
+        return dict(self._contracted.get(slot, {}))
+
+    def is_settled(self, slot: int) -> bool:
+        return slot in self._settled
+
+    def record(self, command: RecordMeter, participants: Iterable[str]) -> Event:
+        """Keep the readings; `participants` are those who have a meter."""
+        known = set(participants)
+        for name, value in command.readings.items():
+            if name not in known or not is_whole(value):
+                return reject("BAD_READING", f"{name!r}: {value!r} is no reading of a participant", "readings")
+        self._readings.setdefault(command.slot, {}).update(command.readings)
+        return Accepted()
+
+    def settle(self, command: Settle, participants: Iterable[str], utility: str) -> Event:
+        readings = self._readings.pop(command.slot, None)
+        if readings is None:
+            return reject("NOT_METERED", "record the meters of the slot first", "slot")
+        contracted = dict.fromkeys(participants, 0) | self._contracted.pop(command.slot, {})
+        self._settled.add(command.slot)
+        return Settled(command.slot, settlement.lines(readings, contracted, utility))

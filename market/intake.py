@@ -1,0 +1,82 @@
+"""From what a participant says to what the matching kernel takes: checked, and as plain numbers."""
+
+from __future__ import annotations
+
+from market import kernel, rules
+from market.book import Order
+from market.events import Rejected
+from market.members import Members
+from market.orders import Amend, Leg, MarketSettings, Submit
+from market.units import MAX_EXACT
+
+_FORCE = {"gtc": kernel.GTC, "gtd": kernel.GTC, "ioc": kernel.IOC, "fok": kernel.IOC}
+
+
+class Intake:
+    """Checks orders against a market's settings and packs them as fields of `kernel.MESSAGE`."""
+
+    settings: MarketSettings
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        self._largest = 0
+        self._bits: dict[str, int] = {"": 0}
+        """Every origin of energy that was ever named -> its bit; the first is that of energy of no stated origin."""
+
+    def begin(self, settings: MarketSettings) -> None:
+        """Take the market's settings, before anything else."""
+        self.settings = settings
+        dearest = max(abs(settings.price_floor), abs(settings.price_cap), settings.grid_fee, 1)
+        self._largest = MAX_EXACT // dearest
+
+    def problem(self, order: Submit | Leg) -> Rejected | None:
+        """What is wrong with an order's own values; None if nothing."""
+        return rules.submit_problem(order, self.settings, self._largest) or self._learn(order)
+
+    def amend_problem(self, command: Amend) -> Rejected | None:
+        """What is wrong with an amendment's own values; None if nothing."""
+        return rules.amend_problem(command, self.settings, self._largest)
+
+    def message(self, order: Submit | Leg, known: Order) -> tuple[int, ...]:
+        """An order that has no problem; a leg of a basket is immediate."""
+        force = kernel.IOC if isinstance(order, Leg) else _FORCE[order.time_in_force]
+        origins = 1 << self._bits[order.source]
+        if order.side == "buy":
+            origins = sum({1 << self._bits[name] for name in order.sources}) if order.sources else -1
+        is_utility = known.participant == self.settings.utility
+        return (
+            kernel.SUBMIT,
+            kernel.BUY if order.side == "buy" else kernel.SELL,
+            force,
+            order.flexible,
+            isinstance(order, Submit) and order.post_only,
+            -1 if is_utility else self._members.connection[known.participant],
+            self._members.owner[known.participant],
+            (order.price - self.settings.price_floor) // self.settings.tick,
+            known.handle,
+            order.quantity,
+            origins,
+        )
+
+    def amendment(self, command: Amend, order: Order) -> tuple[int, ...]:
+        """An amendment that has no problem, to a known order."""
+        price, quantity = command.price, command.quantity
+        level = -1 if price is None else (price - self.settings.price_floor) // self.settings.tick
+        return about(kernel.AMEND, order, level, -1 if quantity is None else quantity)
+
+    def _learn(self, order: Submit | Leg) -> Rejected | None:
+        """Give every origin that an order names a bit of its own."""
+        for name in (order.source, *order.sources):
+            if name not in self._bits:
+                if len(self._bits) == rules.MAX_SOURCES:
+                    most = rules.MAX_SOURCES - 1
+                    return rules.reject(
+                        "BAD_SOURCE", f"the market knows {most} sources; {name!r} is one more", "source"
+                    )
+                self._bits[name] = len(self._bits)
+        return None
+
+
+def about(kind: int, order: Order, level: int = -1, quantity: int = 0) -> tuple[int, ...]:
+    """A message about an order that is known, as the fields of `kernel.MESSAGE`."""
+    return kind, 0, 0, 0, 0, -1, -1, level, order.handle, quantity, 0
