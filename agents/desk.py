@@ -8,7 +8,7 @@ limits have the grid fee taken off, since they pay it on top.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -283,23 +283,46 @@ class Desk:
         for place, entry in enumerate(entries):
             if len(entry.events) == 1 and type(entry.events[0]) is not Rejected:
                 continue
+            number = entry.command.order if isinstance(entry.command, Amend | Cancel) else entry.seq
+            known = {number: rows[place]}
             for event in entry.events:
                 if type(event) is Traded:
-                    buys = event.resting == "buy"
-                    here, there = rows[place], self._wants.get(event.buy_order if buys else event.sell_order, UTILITY)
-                    buy, sell = (there, here) if buys else (here, there)
-                    self.trades.append(Deal(entry.seq, buy, sell, event))
+                    self._deal(entry.seq, event, known)
                     deals.append((place, event.price))
-                    heard[place] = False
-                    self._fill(here, event.quantity)
-                    self._fill(there, event.quantity)
-                    self._last[event.slot - self._first] = event.price
+                    if number in (event.buy_order, event.sell_order):
+                        heard[place] = False
                 elif type(event) is Limited:
-                    self.limits.append(Limit(entry.seq, rows[place], self._wants.get(event.resting, UTILITY), event))
+                    self._limit(entry.seq, event, known)
                 elif type(event) is Rejected:
                     heard[place] = False
                     self._refuse(rows[place], entry, event)
         self._note(actions, np.flatnonzero(heard), deals)
+
+    def overhear(self, entry: Entry) -> None:
+        """Take in what resting orders did when the clock or the grid moved on."""
+        for event in entry.events:
+            if type(event) is Traded:
+                self._deal(entry.seq, event, {})
+            elif type(event) is Limited:
+                self._limit(entry.seq, event, {})
+
+    def _deal(self, seq: int, event: Traded, known: Mapping[int, int]) -> None:
+        """Book a trade; `known` has the wants of orders that are too new for the index."""
+        buy, sell = (
+            known[order] if order in known else self._wants.get(order, UTILITY)
+            for order in (event.buy_order, event.sell_order)
+        )
+        self.trades.append(Deal(seq, buy, sell, event))
+        self._fill(buy, event.quantity)
+        self._fill(sell, event.quantity)
+        self._last[event.slot - self._first] = event.price
+
+    def _limit(self, seq: int, event: Limited, known: Mapping[int, int]) -> None:
+        order, resting = (
+            known[order] if order in known else self._wants.get(order, UTILITY)
+            for order in (event.order, event.resting)
+        )
+        self.limits.append(Limit(seq, order, resting, event))
 
     def _refuse(self, want: int, entry: Entry, event: Rejected) -> None:
         """An order that an earlier one of the same round filled is gone when its change arrives; that is no fault.

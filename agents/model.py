@@ -229,6 +229,7 @@ class MarketModel(mesa.Model):
             return
         (entry,) = self._say(AdvanceClock(format_time(now)))
         self.record.times.append((entry.seq, now))
+        self.desk.overhear(entry)
         for event in entry.events:
             if isinstance(event, Opened) and 0 <= event.slot - self.first_slot < self.slots:
                 self._open(event.slot)

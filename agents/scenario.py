@@ -46,6 +46,13 @@ class Time(Section):
         return self.slots if self.slots is not None else (self.days or 1) * 86_400 // slot_seconds
 
 
+class SpreadClock(Section):
+    """A match needs bid - ask of at least a threshold that falls in a straight line while a slot trades."""
+
+    start: Price = Field(default=0, ge=0, description="Threshold when the slot opens; 0 switches the clock off")
+    zero_at: float = Field(default=0.7, gt=0, le=1, description="Share of the trading time after which it is 0")
+
+
 class Market(Section):
     """The rules of the exchange."""
 
@@ -61,6 +68,9 @@ class Market(Section):
     gate_closure: Duration = Field(default=900, ge=0, description="How long before its delivery trading in a slot ends")
     rounds: Whole = Field(
         default=4, gt=0, le=1000, description="Rounds in which all traders quote, per step of one slot"
+    )
+    spread_clock: SpreadClock = Field(
+        default=SpreadClock(), description="Lets the most valuable matches trade first where capacity is scarce"
     )
     max_orders: Whole = Field(default=4096, gt=0, le=1_000_000, description="Most orders that may rest in one slot")
 
@@ -208,6 +218,8 @@ class Scenario(Section):
             retail=self.tariffs.retail,
             feed_in=self.tariffs.feed_in,
             grid_fee=self.tariffs.grid_fee,
+            spread_start=self.market.spread_clock.start,
+            spread_zero_ppm=round(self.market.spread_clock.zero_at * PPM),
         )
 
     def to_yaml(self) -> str:

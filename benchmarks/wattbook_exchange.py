@@ -57,11 +57,14 @@ def _commands(workload: Workload, first: int) -> tuple[list[Command], dict[int, 
     """The stream as commands numbered from `first`, and the handle of each order number."""
     commands: list[Command] = []
     number: dict[int, int] = {}
+    owner: dict[int, str] = {}
+    half = PARTICIPANTS // 2
     for seq, (kind, side, level, quantity, handle) in enumerate(workload.messages.tolist(), first):
-        member = f"p{handle % PARTICIPANTS}"
         if kind == CANCEL:
-            commands.append(Cancel(member, number[handle]))
+            commands.append(Cancel(owner[handle], number[handle]))
             continue
+        # One half of the participants buys, the other sells: nobody meets an order of their own.
+        member = owner[handle] = f"p{handle % half + (0 if side == BUY else half)}"
         number[handle] = seq
         if kind == TAKE:
             level = LEVELS - 1 if side == BUY else 0
