@@ -109,6 +109,7 @@ class Book:
         self._blocked = np.zeros((connections + 1, connections + 1), np.int64)
         self._witness = np.full((connections + 1, connections + 1), -1, np.int32)
         self._capacity = _capacity(self.schedule, None)
+        self._settled = (-1, -1)
         # Names of limits that the gate answered with; the kernel's row numbers go on behind those of `rows`.
         self._constraints: list[str] = []
         self._cursor = kernel.new_cursor()
@@ -138,7 +139,9 @@ class Book:
 
     def uncross(self, gate: Gate) -> list[Event]:
         """Let resting orders trade that may do so now, at the older one's price."""
-        return [event for _, event in self.run(_UNCROSS, gate)]
+        events = [event for _, event in self.run(_UNCROSS, gate)]
+        self._settled = self._moment()
+        return events
 
     def attempt(self, message: NDArray[Any], gate: Gate) -> tuple[list[NDArray[Any]], bool, list[Event]]:
         """Process an immediate order; returns the state before it, whether it was filled in full, and its events."""
@@ -164,9 +167,9 @@ class Book:
         return order.handle < len(self._where) and bool(self._where[order.handle] >= 0)
 
     def crossed(self) -> bool:
-        """True if resting orders would trade, were it not for capacity, origin or owner."""
+        """True if resting orders might trade: some cross, and spread or schedule have changed since they were tried."""
         bid, _, ask, _ = kernel.top_of_book(self._books)
-        return bool(bid >= 0 and ask >= 0 and bid - ask >= self.spread)
+        return bool(bid >= 0 and ask >= 0 and bid - ask >= self.spread and self._settled != self._moment())
 
     def run(self, messages: NDArray[Any], gate: Gate) -> list[tuple[int, Event]]:
         """Process messages (`kernel.MESSAGE`) in order; the gate answers what the rows cannot decide.
@@ -307,6 +310,9 @@ class Book:
                 self._constraints.append(verdict.constraint)
             known = len(self.rows.names) if self.rows is not None else 0
             cursor["row"] = known + self._constraints.index(verdict.constraint)
+
+    def _moment(self) -> tuple[int, int]:
+        return self.spread, int(self._cursor["stamp"][0])
 
     def _state(self) -> list[NDArray[Any]]:
         state = [self._books, self._where, self._allowance, self._blocked, self._witness, self._cursor, self.schedule]

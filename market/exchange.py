@@ -216,10 +216,9 @@ class Exchange:
                 self._orders.pop(order.number, None)
             events += last
         self._opened = range(open_now.start, max(open_now.stop, begin))
-        if self.settings.spread_start:
-            for slot in self.open_slots():
-                self._books[slot].spread = threshold(self.settings, self.clock, slot, now) // self.settings.tick
-                events += self._books.uncross(slot)
+        for slot in self.open_slots():
+            self._books[slot].spread = threshold(self.settings, self.clock, slot, now) // self.settings.tick
+            events += self._books.uncross(slot)
         return events or [Accepted()]
 
     def _expire(self, now: int) -> list[Event]:

@@ -34,8 +34,10 @@ BUY_FLEXIBLE, SELL_FLEXIBLE = 1, 2
 MAX_SKIPPED = 256
 """Most resting orders that one order passes over for want of capacity; what lies behind them it does not reach."""
 
-MAX_RETRIES = 16
-"""Most questions of capacity that one pass over the resting orders may raise."""
+MAX_RETRIES = 4
+"""Most questions of capacity that resting orders may raise once an order has traded."""
+MAX_PASS = 64
+"""Most questions of capacity that resting orders may raise in an UNCROSS message."""
 
 MESSAGE = np.dtype(
     [
@@ -95,6 +97,7 @@ CURSOR = np.dtype(
         ("owner", "i4"),
         ("bid", "i4"),  # the resting bid that is tried again
         ("asked", "i4"),
+        ("budget", "i4"),  # of questions, in this pass
         ("side", "i1"),
         ("time_in_force", "i1"),
         ("flexible", "i1"),
@@ -472,7 +475,7 @@ def _match(book, cursor, where, blocked, witness, mode, capacity, spread, lot, e
         order = book.orders[index]
         if _rung(book, other, order.level) > limit or cursor.skipped >= MAX_SKIPPED:
             break
-        if cursor.matching == RETRYING and cursor.asked >= MAX_RETRIES:
+        if cursor.matching == RETRYING and cursor.asked >= cursor.budget:
             break
         if cursor.count + 2 > events.shape[0]:
             return EVENTS_FULL
@@ -514,7 +517,7 @@ def _retry(book, cursor, where, blocked, witness, mode, capacity, spread, lot, e
         if cursor.handle < 0:
             limit = _limit(book, BUY, bid.level, spread)
             best = book.best[SELL]
-            if best > limit or cursor.asked >= MAX_RETRIES:
+            if best > limit or cursor.asked >= cursor.budget:
                 break
             _load(cursor, bid)
             cursor.candidate = book.head[SELL, best]
@@ -524,7 +527,7 @@ def _retry(book, cursor, where, blocked, witness, mode, capacity, spread, lot, e
             return status
         bid.quantity = cursor.remaining
         bid.firm = cursor.firm
-        following = _following(book, BUY, bid, book.head.shape[1])
+        following = _following(book, BUY, bid, book.head.shape[1] - 1)
         if bid.quantity == 0:
             _release(book, where, cursor.bid)
         cursor.bid = following
@@ -534,11 +537,12 @@ def _retry(book, cursor, where, blocked, witness, mode, capacity, spread, lot, e
 
 
 @_step
-def _begin_retry(book, cursor):  # type: ignore[no-untyped-def]
+def _begin_retry(book, cursor, budget):  # type: ignore[no-untyped-def]
     best = book.best[BUY]
     cursor.bid = book.head[BUY, best] if best < book.head.shape[1] else -1
     cursor.handle = -1
     cursor.asked = 0
+    cursor.budget = budget
     cursor.matching = RETRYING
 
 
@@ -664,7 +668,7 @@ def _take(book, cursor, where, allowance, message, spread, lot, events):  # type
     """Carry out a message up to where an order is to be matched."""
     cursor.begun = cursor.stamp
     if message.kind == UNCROSS:
-        _begin_retry(book, cursor)
+        _begin_retry(book, cursor, MAX_PASS)
     elif message.kind == SUBMIT:
         if book.free < 0 and message.time_in_force != IOC:
             _emit(events, cursor, BOOK_FULL, 0, message.handle, -1, message.level, -1, message.quantity, 0)
@@ -709,7 +713,7 @@ def run(books, where, allowance, blocked, witness, mode, capacity, spread, lot, 
             _finish(book, cursor, where, allowance, events)
             if mode != OPEN and cursor.stamp != cursor.begun:
                 # The schedule has changed: what was passed over for want of capacity may fit now.
-                _begin_retry(book, cursor)
+                _begin_retry(book, cursor, MAX_RETRIES)
         if cursor.matching == RETRYING:
             status = _retry(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events)
             if status != DONE:

@@ -10,7 +10,7 @@ import numpy as np
 from market.book import vain
 from market.capacity import CapacityRows, Verdict
 from market.events import Accepted, Amended, Cancelled, Event, Limited, Rejected, Traded
-from market.kernel import MAX_RETRIES, MAX_SKIPPED
+from market.kernel import MAX_PASS, MAX_RETRIES, MAX_SKIPPED
 from market.orders import Amend, Cancel, MarketSettings, Submit
 
 SETTINGS = MarketSettings(
@@ -142,7 +142,7 @@ class NaiveBook:
             for side, fresh in (("buy", max(-wh, 0)), ("sell", max(wh, 0))):
                 self.allowance[side, node] += fresh - self.baseline[side, node]
                 self.baseline[side, node] = fresh
-        return self.retry()
+        return self.retry(MAX_PASS)
 
     def apply(self, number: int, command: Submit | Amend | Cancel) -> list[Event]:
         if isinstance(command, Submit):
@@ -254,19 +254,19 @@ class NaiveBook:
             order.turn = self.turn
             self.orders.append(order)
         if self.limits is not None and (self.moves or self.schedule != before):
-            events += self.retry()
+            events += self.retry(MAX_RETRIES)
         return events
 
-    def retry(self) -> list[Event]:
+    def retry(self, budget: int) -> list[Event]:
         """One pass of the resting bids over the resting asks, with few questions."""
         events: list[Event] = []
         self.questions = 0
         if self.limits is not None:
             bids = [order for order in self.orders if order.side == "buy"]
             for bid in sorted(bids, key=lambda bid: (-bid.price, bid.turn)):
-                if not self.reachable(bid) or self.questions >= MAX_RETRIES:
+                if not self.reachable(bid) or self.questions >= budget:
                     break
-                self.meet(bid, events, MAX_RETRIES)
+                self.meet(bid, events, budget)
             self.orders = [order for order in self.orders if order.quantity]
         return events
 
