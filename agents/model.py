@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from agents import tables
 from agents.desk import Desk, Group
 from agents.participant import Participant
-from agents.population import UTILITY_CONNECTION, Population, StrategyUse, build
+from agents.population import Population, StrategyUse, build
 from agents.record import Ladder, Record
 from agents.results import Results
 from agents.scenario import UTILITY, Scenario, ScenarioError, load_scenario
+from agents.scenario_files import UTILITY_CONNECTION
 from agents.seeds import child, generator
 from agents.strategies import create
 from grid import gate as grid_gate

@@ -35,7 +35,6 @@ from grid.feeder import Feeder
 
 Ints = NDArray[np.int64]
 
-UTILITY_CONNECTION = "slack"
 SOURCES = ("", "solar", "wind", "hydro", "biomass", "storage", "grid")
 
 

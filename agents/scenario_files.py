@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).resolve().parent.parent / "scenarios" / "data"
 """What is shipped: feeders as NAME.feeder.json, and SimBench's profiles."""
+UTILITY_CONNECTION = "slack"
+"""Where the utility joins: the connection of this name at the source bus."""
 SIMBENCH = "simbench"
 """Name of the shipped profiles."""
 _ENDING = ".feeder.json"
@@ -71,7 +74,21 @@ def _feeder(network: Network, base: Path) -> Feeder:
     if network.pandapower is not None:
         return from_pandapower_json(base / network.pandapower)
     path = base / network.file if network.file is not None else DATA / f"{network.name}{_ENDING}"
-    return Feeder.from_json(path.read_bytes())
+    return _with_utility(Feeder.from_json(path.read_bytes()))
+
+
+def _with_utility(feeder: Feeder) -> Feeder:
+    """The feeder with the utility's connection at the source, which is added where the file has none."""
+    if UTILITY_CONNECTION not in feeder.connection_ids:
+        data = json.loads(feeder.to_json())
+        data["connections"].insert(0, {"id": UTILITY_CONNECTION, "bus": feeder.bus_ids[feeder.source_bus]})
+        return Feeder.from_data(data)
+    at = feeder.connection_ids.index(UTILITY_CONNECTION)
+    if feeder.connection_bus[at] != feeder.source_bus:
+        source = feeder.bus_ids[feeder.source_bus]
+        fault = f"is the utility's and must be at the source, bus {source!r}; move or rename it"
+        raise FeederError([f"feeder: connections[{at}].id: {UTILITY_CONNECTION!r} {fault}"])
+    return feeder
 
 
 def _profiles(names: Sequence[str], base: Path) -> Shapes:

@@ -41,6 +41,7 @@ _WRONG_PATH = {
     errno.ENOENT: "no such file or folder; check the path",
     errno.EISDIR: "is a folder; give a file",
     errno.ENOTDIR: "a part of the path is a file, not a folder; check the path",
+    errno.EEXIST: "is a file where a folder is needed; choose another path",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 _DATABASE_REFUSED = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 import scenarios
 from agents import strategies
 from agents.scenario import Scenario, ScenarioError, from_data, json_schema, load_scenario, reference
+from agents.scenario_files import load_feeder
 from agents.scenario_units import (
     parse_duration,
     parse_price,
@@ -259,6 +261,27 @@ def test_paths_start_at_the_scenarios_folder(tmp_path: Path) -> None:
     scenario = scenarios.load(path)
     assert scenario.base == tmp_path
     assert load_scenario(scenario.to_yaml()) == scenario
+
+
+def test_a_feeder_of_ones_own_gets_the_utilitys_connection_at_its_source(tmp_path: Path) -> None:
+    data: dict[str, Any] = {
+        "buses": [{"id": "s", "u_rated_v": 400}, {"id": "a", "u_rated_v": 400}],
+        "lines": [{"id": "l", "from": "s", "to": "a", "r_ohm": 0.1, "x_ohm": 0.0, "i_max_a": 100}],
+        "source": {"bus": "s"},
+        "connections": [{"id": name, "bus": "a"} for name in ("LOAD1", "LOAD7", "h1", "h2", "h3")],
+    }
+    text = changed(it="ieee_european_lv -> own.json")
+    (tmp_path / "own.yaml").write_text(text)
+    (tmp_path / "own.json").write_text(json.dumps(data))
+    feeder = load_feeder(load_scenario(tmp_path / "own.yaml"))
+    assert feeder.connection_ids == ["slack", "LOAD1", "LOAD7", "h1", "h2", "h3"]
+    assert feeder.connection_bus[0] == feeder.source_bus
+    data["connections"][4]["id"] = "slack"
+    (tmp_path / "own.json").write_text(json.dumps(data))
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(tmp_path / "own.yaml")
+    fault = "connections[4].id: 'slack' is the utility's and must be at the source, bus 's'; move or rename it"
+    assert caught.value.errors == [f"own.yaml: grid.network: own.json: {fault}"]
 
 
 def test_an_unknown_name_is_answered_with_what_exists() -> None:
