@@ -48,7 +48,7 @@ def encode(entry: Entry) -> bytes:
 
 
 def encode_all(entries: Sequence[Entry]) -> list[bytes]:
-    """Canonical bytes of every entry, as `encode` gives them, in a third of the time. Raises JournalError."""
+    """Canonical bytes of every entry, as `encode` gives them one by one. Raises JournalError."""
     try:
         text = _encoder.encode_lines(entries)
         if _LONG_NUMBER.search(text) is not None or not text.isascii():
