@@ -154,11 +154,11 @@ def test_product_code_imports_neither_tests_nor_benchmarks() -> None:
     ]
 
 
-def test_in_the_grid_only_the_gate_knows_the_question_of_capacity() -> None:
+def test_in_the_grid_only_the_gates_know_the_question_of_capacity() -> None:
     asking = {
         name(path) for path in source_files("grid") for imported in imports(path) if imported == "market.capacity"
     }
-    assert asking == {"grid/gate.py"}
+    assert asking == {"grid/gate.py", "grid/zones.py"}
 
 
 def test_the_grid_knows_of_the_market_its_settings_and_units_only() -> None:

@@ -13,7 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from agents.strategies.aa import Aa
 from agents.strategies.columns import NO_PRICE, Market, Orders, Shouts, Traders
+from agents.strategies.gd import Gd
+from agents.strategies.roth_erev import RothErev
+from agents.strategies.shaver import Shaver
 from agents.strategies.truthful import Truthful
 from agents.strategies.utility_only import UtilityOnly
 from agents.strategies.zi_c import ZiC
@@ -35,13 +39,21 @@ __all__ = [
 
 
 class Strategy(Protocol):
-    """Quotes for all participants that use it. May keep state between calls; gets all randomness from `rng`."""
+    """Quotes for all participants that use it. May keep state between calls; gets all randomness from `rng`.
+
+    A class may say more of itself, which lets a laboratory save time: `keeps_limit = True`, its quotes never pass a
+    limit; `remembers = False`, they depend on the book as it is and on nothing heard; `blind = True`, not even on that.
+    """
 
     def quote(self, traders: Traders, market: Market, rng: np.random.Generator) -> Orders:
         """New quotes for any of the wants in `traders`, seeing only the public `market`."""
 
 
 STRATEGIES: dict[str, type[Any]] = {
+    "aa": Aa,
+    "gd": Gd,
+    "roth_erev": RothErev,
+    "shaver": Shaver,
     "truthful": Truthful,
     "utility_only": UtilityOnly,
     "zi_c": ZiC,

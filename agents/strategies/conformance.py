@@ -100,7 +100,7 @@ def _traders(scene: np.random.Generator, slots: Ints, sell: NDArray[np.bool_], l
     column, key = np.divmod(np.arange(keys * len(slots), dtype=np.int64), max(keys, 1))
     quantity = scene.integers(1, 5_000, len(key))
     quantity[key != 0] += others
-    live = np.where(scene.random(len(key)) < 0.5, 200_000, NO_PRICE)
+    live = np.where(scene.random(len(key)) < 0.5, 200_070, NO_PRICE)
     traders = Traders(keys, key, column, sell[key], limit[key], quantity, live)
     for array in (key, column, traders.sell, traders.limit, quantity, live):
         array.flags.writeable = False
@@ -109,12 +109,12 @@ def _traders(scene: np.random.Generator, slots: Ints, sell: NDArray[np.bool_], l
 
 def _market(scene: np.random.Generator, slots: Ints, call: int) -> Market:
     size, heard = len(slots), int(scene.integers(0, 30)) if call else 0
-    bid = np.where(scene.random(size) < 0.8, scene.integers(80, 150, size) * 1000, NO_PRICE)
-    ask = np.where(scene.random(size) < 0.8, scene.integers(160, 300, size) * 1000, NO_PRICE)
+    bid = np.where(scene.random(size) < 0.8, scene.integers(80, 150, size) * 1000 + 70, NO_PRICE)
+    ask = np.where(scene.random(size) < 0.8, scene.integers(160, 300, size) * 1000 + 70, NO_PRICE)
     shouts = Shouts(
         np.sort(scene.integers(0, size, heard)),
         scene.random(heard) < 0.5,
-        scene.integers(500, 3_500, heard) * 100,
+        scene.integers(500, 3_500, heard) * 100 + 70,
         scene.random(heard) < 0.3,
     )
     public = Market(

@@ -17,6 +17,8 @@ class Truthful:
         model_config = ConfigDict(extra="forbid", frozen=True)
 
     keeps_limit = True
+    remembers = False
+    blind = True
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         pass

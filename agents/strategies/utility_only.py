@@ -22,6 +22,7 @@ class UtilityOnly:
         model_config = ConfigDict(extra="forbid", frozen=True)
 
     keeps_limit = True
+    remembers = False
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         pass

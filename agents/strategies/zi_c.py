@@ -27,6 +27,8 @@ class ZiC:
         beyond which nobody needs to go."""
 
     keeps_limit = True
+    remembers = False
+    blind = True
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         self._tariff = parameters is not None and parameters.range == "tariff"

@@ -21,6 +21,8 @@ class ZiU:
         model_config = ConfigDict(extra="forbid", frozen=True)
 
     keeps_limit = False
+    remembers = False
+    blind = True
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         pass

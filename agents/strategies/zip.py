@@ -19,7 +19,8 @@ Three choices that the paper leaves open:
   to learn in, so a slot that opens starts with the margins of the slot before it, momentum at rest. The very first
   slot starts with margins drawn from U(0.05, 0.35).
 - **The price is the state, not the margin,** which is the same for positive limits. Where a slot inherits a margin,
-  it is relative to max(|L|, 1 ct/kWh), so that limits of zero and below, which exist here, have margins as well.
+  it is relative to the larger of |L| and a sixtieth of the range of prices (1 ct/kWh in a range of 60), so that limits
+  of zero and below, which exist here, have margins as well.
 - **A reaches `target_ticks` ticks,** by default 5: the paper's 0.05 in a market quoted to 0.01.
 """
 
@@ -31,7 +32,7 @@ from typing import Annotated
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 
 from agents.strategies.columns import (
     Bools,
@@ -44,7 +45,6 @@ from agents.strategies.columns import (
     round_to_trade,
     tick_limits,
 )
-from market.units import PRICE_PER_CT_KWH
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +55,14 @@ def _rising(interval: tuple[float, float]) -> tuple[float, float]:
     return interval
 
 
+_LEAST_SCALE = 1 / 60
+"""Of the range of prices: what margins of smaller limits are relative to."""
+
 Interval = Annotated[tuple[float, float], AfterValidator(_rising)]
+
+
+def _also(*names: str) -> AliasChoices:
+    return AliasChoices(*names)
 
 
 class Zip:
@@ -64,14 +71,14 @@ class Zip:
     class Parameters(BaseModel):
         """Intervals and bounds of all that is drawn."""
 
-        model_config = ConfigDict(extra="forbid", frozen=True)
+        model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-        learning_rate: Interval = (0.1, 0.5)
-        """b of each trader, drawn once from this interval."""
-        momentum: Interval = (0.0, 0.1)
-        """g of each trader."""
-        margin: Interval = (0.05, 0.35)
-        """First margin of each trader, relative to its limit."""
+        learning_rate: Interval = Field(default=(0.1, 0.5), validation_alias=_also("learning_rate", "beta"))
+        """b of each trader, drawn once from this interval; `beta` in the paper."""
+        momentum: Interval = Field(default=(0.0, 0.1), validation_alias=_also("momentum", "gamma"))
+        """g of each trader; `gamma` in the paper."""
+        margin: Interval = Field(default=(0.05, 0.35), validation_alias=_also("margin", "mu"))
+        """First margin of each trader, relative to its limit; `mu` in the paper."""
         target_ratio: float = Field(default=0.05, ge=0.0, le=1.0)
         """How far R may lie from 1."""
         target_ticks: float = Field(default=5.0, ge=0.0)
@@ -94,7 +101,7 @@ class Zip:
         column_of = market.number[traders.slot]
         for column, number in enumerate(market.number.tolist()):
             rows = np.flatnonzero(column_of == number)
-            state = self._slot(number)
+            state = self._slot(number, (market.cap - market.floor) * _LEAST_SCALE)
             state.meet(traders.key[rows], traders.sell[rows], traders.limit[rows])
             self._hear(state, column, market, rng)
             wish[rows] = state.price[traders.key[rows]]
@@ -108,12 +115,12 @@ class Zip:
         self._margin = rng.uniform(*chosen.margin, keys)
         self._slots = {}
 
-    def _slot(self, number: int) -> _Slot:
+    def _slot(self, number: int, least_scale: float) -> _Slot:
         state = self._slots.get(number)
         if state is None:
             before = max((known for known in self._slots if known < number), default=None)
             margin = self._margin if before is None else self._slots[before].margins()
-            state = self._slots[number] = _Slot.opened(margin)
+            state = self._slots[number] = _Slot.opened(margin, least_scale)
         return state
 
     def _forget(self, first_open: int) -> None:
@@ -145,6 +152,8 @@ class _Slot:
 
     margin: Floats
     """At opening, relative."""
+    least_scale: float
+    """What margins of limits near zero are relative to."""
     known: Bools
     active: Bools
     sell: Bools
@@ -154,11 +163,11 @@ class _Slot:
     """G, the last step with momentum."""
 
     @classmethod
-    def opened(cls, margin: Floats) -> _Slot:
+    def opened(cls, margin: Floats, least_scale: float) -> _Slot:
         keys = len(margin)
         false = np.zeros(keys, dtype=np.bool_)
         zero = np.zeros(keys)
-        return cls(margin, false, false.copy(), false.copy(), zero, zero.copy(), zero.copy())
+        return cls(margin, least_scale, false, false.copy(), false.copy(), zero, zero.copy(), zero.copy())
 
     def meet(self, key: Ints, sell: Bools, limit: Ints) -> None:
         """Note who is in the market; who is seen for the first time gets a price."""
@@ -167,8 +176,8 @@ class _Slot:
         fresh = ~self.known[key]
         moved = ~fresh & (self.limit[key] != limit)
         if fresh.any() or moved.any():
-            kept = np.abs(self.price[key] - self.limit[key]) / _scale(self.limit[key])
-            away = np.where(fresh, self.margin[key], kept) * _scale(limit)
+            kept = np.abs(self.price[key] - self.limit[key]) / self._scale(self.limit[key])
+            away = np.where(fresh, self.margin[key], kept) * self._scale(limit)
             price = np.where(sell, limit + away, limit - away)
             self.price[key] = np.where(fresh | moved, price, self.price[key])
             self.known[key] = True
@@ -177,11 +186,10 @@ class _Slot:
 
     def margins(self) -> Floats:
         """Present relative margins of all keys; those of the opening for wants that never appeared here."""
-        return np.where(self.known, np.abs(self.price - self.limit) / _scale(self.limit), self.margin)
+        return np.where(self.known, np.abs(self.price - self.limit) / self._scale(self.limit), self.margin)
 
-
-def _scale(limit: Floats | Ints) -> Floats:
-    return np.maximum(np.abs(np.asarray(limit, dtype=np.float64)), float(PRICE_PER_CT_KWH))
+    def _scale(self, limit: Floats | Ints) -> Floats:
+        return np.maximum(np.abs(np.asarray(limit, dtype=np.float64)), self.least_scale)
 
 
 @njit(cache=True)

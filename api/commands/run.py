@@ -11,9 +11,11 @@ import typer
 from api.errors import CommandError, Exit
 
 if TYPE_CHECKING:
+    from agents.laboratory_file import Laboratory
     from agents.scenario import Scenario
 
 LEDGER = "ledger.db"
+LABORATORY = "laboratory.yaml"
 
 
 class GateMode(StrEnum):
@@ -30,7 +32,9 @@ def run(
     ],
     seed: Annotated[
         int | None,
-        typer.Option(help="Everything random follows from it; by default the scenario's.", min=0, show_default=False),
+        typer.Option(
+            help="Everything random follows from it; by default the scenario's.", min=0, metavar="N", show_default=False
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -39,12 +43,17 @@ def run(
     gate: Annotated[
         GateMode | None,
         typer.Option(
-            help="How matches are held to the wires: off, linear or ac; by default the scenario's way.",
+            help="How matches are held to the wires; by default the scenario's way.",
+            metavar="off|linear|ac",
             show_default=False,
         ),
     ] = None,
-    slots: Annotated[int | None, typer.Option(help="Deliver this many slots only.", min=1, show_default=False)] = None,
-    days: Annotated[int | None, typer.Option(help="Deliver this many days.", min=1, show_default=False)] = None,
+    slots: Annotated[
+        int | None, typer.Option(help="Deliver this many slots only.", min=1, metavar="N", show_default=False)
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(help="Deliver this many days.", min=1, metavar="N", show_default=False)
+    ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the results of an earlier run in the folder.")
@@ -52,9 +61,17 @@ def run(
 ) -> None:
     """Simulate a scenario: progress while it runs, then a summary; results go to a folder.
 
-    Without --out the folder is runs/NAME-seedN, or the first free of runs/NAME-seedN-2, -3 and so on. A folder given
-    by --out that holds a ledger already is refused, unless --force allows its results to be replaced.
+    Without --out the folder is runs/NAME-seedN, or the first free of
+    runs/NAME-seedN-2, -3 and so on. A folder given by --out that holds a
+    ledger is refused, unless --force allows its results to be replaced.
+
+    A file with `kind: laboratory` runs an abstract market instead, as does laboratory/NAME; of the options it takes
+    --seed, --out and --force.
     """
+    laboratory = _laboratory(scenario)
+    if laboratory is not None:
+        _run_laboratory(laboratory, seed, out, force, given=[gate, slots, days, None if report else report])
+        return
     chosen = _changed(_load(scenario), seed, gate, slots, days)
     from api.simulate import simulate  # after the cheap checks: it brings the engine
 
@@ -69,11 +86,12 @@ def choose_folder(name: str, seed: int, out: Path | None, force: bool) -> Path:
     """
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        if (out / LEDGER).exists() and not force:
-            raise CommandError(
-                Exit.INPUT,
-                f"--out {out}: holds the ledger of an earlier run; choose another folder or replace it with --force",
-            )
+        for name, what in ((LEDGER, "ledger"), (LABORATORY, "laboratory")):
+            if (out / name).exists() and not force:
+                raise CommandError(
+                    Exit.INPUT,
+                    f"--out {out}: holds the {what} of an earlier run; choose another folder or replace it by --force",
+                )
         return out
     first = Path("runs") / f"{name}-seed{seed}"
     if force:
@@ -88,6 +106,30 @@ def choose_folder(name: str, seed: int, out: Path | None, force: bool) -> Path:
             folder = first.with_name(f"{first.name}-{number}")
         else:
             return folder
+
+
+def _laboratory(source: str) -> Laboratory | None:
+    """The laboratory that a name or a file means; None if it means something else."""
+    from agents import laboratory_file
+    from scenarios import laboratory
+
+    if source.endswith((".yaml", ".yml")):
+        path = Path(source)
+        if not path.is_file() or not laboratory_file.is_laboratory(path.read_bytes()):
+            return None
+        return laboratory_file.load_laboratory(path)
+    room, slash, name = source.partition("/")
+    return laboratory.load(name) if slash and room == "laboratory" else None
+
+
+def _run_laboratory(chosen: Laboratory, seed: int | None, out: Path | None, force: bool, given: list[object]) -> None:
+    from api.laboratory import run_laboratory  # it brings the engine
+
+    if any(option is not None for option in given):
+        raise CommandError(Exit.INPUT, "a laboratory has no gate, slots, days or report; leave these options out")
+    if seed is not None:
+        chosen = chosen.changed(seed=seed)
+    run_laboratory(chosen, choose_folder(chosen.name, chosen.seed, out, force))
 
 
 def _load(source: str) -> Scenario:
