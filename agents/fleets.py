@@ -18,6 +18,7 @@ from agents.devices.hydro import Hydro
 from agents.devices.load import Load
 from agents.devices.pv import Pv, export_limit_wh
 from agents.devices.wind import Wind
+from agents.scenario_text import ScenarioError
 from agents.scenario_units import PriceRange, Range
 from agents.seeds import child, generator
 
@@ -64,7 +65,7 @@ class Members:
 
 
 def fleets(members: Members) -> list[Owned]:
-    """All fleets of a group but its batteries. Raises ValueError if a profile does not fit."""
+    """All fleets of a group but its batteries. Raises ValueError if a profile or an own device does not fit."""
     group = members.group
     found = []
     makers: list[tuple[str, Callable[[Any, Members], Fleet]]] = [
@@ -88,8 +89,22 @@ def fleets(members: Members) -> list[Owned]:
         found.append(Owned(owning.rows, make(device, owning), limit))
     for k, extra in enumerate(group.devices):
         owning = members.owning(f"devices[{k}]", extra.share)
-        found.append(Owned(owning.rows, registry.device(extra.name)(owning.site, **extra.params), None))
+        fleet = registry.device(extra.name)(owning.site, **extra.params)
+        _check(f"group {group.group!r}: devices[{k}] {extra.name}", fleet, (len(owning.site), owning.site.slots))
+        found.append(Owned(owning.rows, fleet, None))
     return found
+
+
+def _check(place: str, fleet: Fleet, shape: tuple[int, int]) -> None:
+    """Raise ScenarioError if the columns of a device from outside would break the sums."""
+    for what in ("energy_wh", "reactive_varh"):
+        column = np.asarray(getattr(fleet, what))
+        if column.dtype != np.int64 or column.shape != shape:
+            got = f"{column.dtype} {column.shape}"
+            raise ScenarioError([f"{place}: {what} must be int64 of the shape {shape}, got {got}"])
+    if (fleet.energy_wh < 0).any():
+        least = f"got {fleet.energy_wh.min()}; `source` says whether it is generated, empty if it is consumed"
+        raise ScenarioError([f"{place}: energy_wh must be >= 0, {least}"])
 
 
 def _load(device: Any, members: Members) -> Fleet:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import scenarios
+from agents.devices import registry
 from agents.devices.battery import Battery
-from agents.devices.fleet import Ints
+from agents.devices.fleet import Ints, Site
 from agents.devices.registry import Rule, self_consumption
+from agents.devices.wind import Wind
 from agents.netting import net
 from agents.population import SOURCES, Population, build
-from agents.scenario import Scenario, load_scenario
+from agents.scenario import Scenario, ScenarioError, load_scenario
 from agents.seeds import child
 
 BASE = """
@@ -169,6 +173,33 @@ def test_a_device_of_ones_own_joins_by_its_import_path() -> None:
     assert np.count_nonzero(wind.any(axis=1)) == 2
     assert wind.max() <= 1250
     assert np.array_equal(people.must_run_wh - wind, built().must_run_wh)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda fleet: setattr(fleet, "energy_wh", -fleet.energy_wh), "energy_wh must be >= 0, got -"),
+        (
+            lambda fleet: setattr(fleet, "energy_wh", fleet.energy_wh / 1.0),
+            "energy_wh must be int64 .*float64",
+        ),
+        (
+            lambda fleet: setattr(fleet, "reactive_varh", fleet.energy_wh[:, 1:]),
+            "reactive_varh must be int64 of the shape",
+        ),
+    ],
+)
+def test_a_device_of_ones_own_that_breaks_the_sums_is_refused(
+    change: Callable[[Any], None], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(site: Site, kw: float) -> Wind:
+        fleet = Wind(site, kw)
+        change(fleet)
+        return fleet
+
+    monkeypatch.setitem(registry.DEVICES, "wrong", wrong)
+    with pytest.raises(ScenarioError, match=rf"group 'home': devices\[0\] wrong: {fault}"):
+        built(BASE + "    devices: [{name: wrong, params: {kw: 5}}]\n")
 
 
 def test_names_not_numbers_decide_what_a_child_draws() -> None:
