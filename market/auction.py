@@ -117,7 +117,7 @@ def by_merit(orders: Orders, settings: MarketSettings) -> Allocation:
         return Allocation(filled, None)
     wanted, offered = np.cumsum(orders.quantity[bids]), np.cumsum(orders.quantity[asks])
     ends = _merged(wanted, offered)
-    ends = ends[ends <= min(wanted[-1], offered[-1])]
+    ends = ends[(ends > 0) & (ends <= min(wanted[-1], offered[-1]))]
     bid, ask = orders.price[bids], orders.price[asks]
     # The unit that ends a step belongs to the first order whose sum reaches it; bids fall and asks rise from step to
     # step, so those that agree come first.

@@ -16,9 +16,20 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from market import auction
-from market.auction import BY_MERIT, Allocation, AuctionDesign, Ints, Matches, Orders, Places, allocate, ranked
+from market.auction import (
+    BY_MERIT,
+    Allocation,
+    AuctionDesign,
+    Ints,
+    Matches,
+    Orders,
+    Places,
+    allocate,
+    ranked,
+)
 from market.auction_program import grant
 from market.capacity import CapacityRows, Gate, Verdict
+from market.kernel import BUY, SELL
 from market.orders import MarketSettings
 
 PASSES = 64
@@ -98,13 +109,16 @@ def clear(
 ) -> Outcome:
     """Hold the auction of `slot` over all that rests there; `numbers` are those of the orders, row by row.
 
-    The utility, who has no node, takes part by merit but not where energy is rationed: there it serves who is left.
+    The utility, whose orders have no node, takes part by merit. Where energy is rationed it stays out, and then trades
+    with who is left, at its own prices.
     `schedule` (C,), the gate's own, is changed by what trades. `rows` are the gate's answer to `open`; None: nothing
     is limited. `suits` forbids pairs, of one owner or of an origin that the bid does not accept; without it orders at
     one connection do not meet. Raises ValueError if the gate admits what was not asked.
     """
+    local = orders.node >= 0
+    everybody = orders
     if design not in BY_MERIT:
-        orders = orders._replace(quantity=np.where(orders.node >= 0, orders.quantity, 0))
+        orders = orders._replace(quantity=np.where(local, orders.quantity, 0))
     allocation = allocate(design, orders, settings)
     found: Grant | None = None
     if rows is not None and design in BY_MERIT and _moves(orders, allocation.quantity):
@@ -114,8 +128,14 @@ def clear(
             price = allocate("call", orders._replace(quantity=quantity), settings).price if design == "call" else None
             allocation = Allocation(quantity, price)
     suits = suits or _apart(orders)
-    admission = _Admission(orders, numbers, allocation.price, settings, gate, slot, schedule, rows is not None, suits)
-    unpaired = admission.run(*ranked(design, orders, allocation), allocation.quantity)
+    admission = _Admission(everybody, numbers, settings, gate, slot, schedule, rows is not None, suits)
+    unpaired = admission.run(*ranked(design, orders, allocation), allocation.quantity, allocation.price)
+    for side, price in ((SELL, settings.retail), (BUY, settings.feed_in)) if design not in BY_MERIT else ():
+        # The utility's orders of one side against all others of the other side.
+        left = np.where(local == (orders.side != side), admission.left(), 0)
+        rest = allocate("call", everybody._replace(quantity=left), settings)
+        admission.run(*ranked("call", everybody, rest), rest.quantity, price)
+    admission.check()
     if rows is not None and admission.changes:
         gate.refresh(slot)
     return Outcome(admission.steps, allocation.price, found, unpaired)
@@ -159,24 +179,24 @@ class _Admission:
     """Pairs, put to the gate one by one."""
 
     def __init__(
-        self, orders: Orders, numbers: Sequence[int], price: int | None, settings: MarketSettings,
-        gate: Gate, slot: int, schedule: Ints, limited: bool, suits: Suits,
+        self, orders: Orders, numbers: Sequence[int], settings: MarketSettings, gate: Gate,
+        slot: int, schedule: Ints, limited: bool, suits: Suits,
     ) -> None:  # fmt: skip
         self.steps: list[Step] = []
         self.changes = 0
         """How often the schedule was changed."""
-        self._orders, self._numbers, self._price, self._settings = orders, numbers, price, settings
+        self._orders, self._numbers, self._settings = orders, numbers, settings
         self._gate, self._slot, self._schedule, self._limited = gate, slot, schedule, limited
         self._refused: dict[tuple[int, int], int] = {}
         """Movers that the gate refused, and after how many changes of the schedule."""
         self._suits, self._limits = suits, orders.price.tolist()
+        self._firm = orders.firm.copy()
+        """(N,) firm energy that each order has left [Wh]."""
         self._made: list[tuple[int, int, int, int]] = []
 
-    def run(self, bids: Places, asks: Places, quantity: Ints) -> int:
-        """Every pair once, then what is left over while anything moves; returns what stays over [Wh].
-
-        Asserts that nobody trades beyond limit or quantity and that what is bought is what is sold.
-        """
+    def run(self, bids: Places, asks: Places, quantity: Ints, price: int | None) -> int:
+        """Every pair once, then what is left over while anything moves; returns what stays over [Wh]."""
+        self._price = price
         self._buys, self._sells = self._lanes(bids, quantity), self._lanes(asks, quantity)
         left = self._buys.quantity.tolist(), self._sells.quantity.tolist()
         for bid, ask, wh in self._paired():
@@ -188,9 +208,22 @@ class _Admission:
                     self._try(bid, ask, min(left[0][bid], left[1][ask]), left)
             if len(self._made) == before:
                 break
-        buy, sell, price, energy = np.array(self._made, dtype=np.int64).reshape(-1, 4).T
-        auction.check(self._orders, Matches(buy, sell, price, energy))
         return sum(left[0])
+
+    def left(self) -> Ints:
+        """(N,) quantity of each order that has not traded [Wh]."""
+        buy, sell, _, energy = self._trades()
+        left = self._orders.quantity.copy()
+        np.subtract.at(left, buy, energy)
+        np.subtract.at(left, sell, energy)
+        return left
+
+    def check(self) -> None:
+        """Assert that nobody trades beyond limit or quantity and that what is bought is what is sold."""
+        auction.check(self._orders, self._trades())
+
+    def _trades(self) -> Matches:
+        return Matches(*np.array(self._made, dtype=np.int64).reshape(-1, 4).T)
 
     def _paired(self) -> list[tuple[int, int, int]]:
         """Lanes of bids and asks side by side, and their energy; who may not meet changes partners with others."""
@@ -213,7 +246,7 @@ class _Admission:
     def _lanes(self, places: Places, quantity: Ints) -> _Lanes:
         """Of each order the firm part first. Energy without a connection has nothing to move."""
         node = self._orders.node[places]
-        firm = np.where(node >= 0, np.minimum(self._orders.firm[places], quantity[places]), quantity[places])
+        firm = np.where(node >= 0, np.minimum(self._firm[places], quantity[places]), quantity[places])
         parts = np.stack([firm, quantity[places] - firm], axis=1).ravel()
         movers = np.stack([np.full(len(node), -1), node], axis=1).ravel()
         some = parts > 0
@@ -254,6 +287,8 @@ class _Admission:
             self._made.append((buy, sell, price, verdict.admitted))
             left[0][bid] -= verdict.admitted
             left[1][ask] -= verdict.admitted
+            self._firm[buy] -= verdict.admitted if withdraw < 0 else 0
+            self._firm[sell] -= verdict.admitted if inject < 0 else 0
 
     def _ask(self, inject: int, withdraw: int, wanted: int) -> Verdict | None:
         """The gate's verdict, carried out; None if it has refused the like and nothing has changed since."""

@@ -14,7 +14,7 @@ from market.auction import clear as without_wires
 from market.capacity import CapacityRows, Gate, OpenGate, Verdict
 from market.closing import Grant, Outcome, clear
 from market.kernel import BUY, SELL
-from tests.market.test_auction import rules, told
+from tests.market.test_auction import FEED_IN, RETAIL, rules, told
 
 A, B = 0, 1
 
@@ -150,9 +150,33 @@ def test_firm_energy_trades_without_the_gate_and_beyond_the_line() -> None:
 def test_the_firm_part_of_an_order_goes_first() -> None:
     rows = [("buy", 300_000, 20, B), ("sell", 100_000, 20, A)]
     outcome, gate = hold("call", rows, 5, firm=12)
-    told = [(s.admitted, s.buy_flexible, s.sell_flexible) for s in outcome.steps]
-    assert told == [(12, False, False), (5, True, True)]
+    parts = [(s.admitted, s.buy_flexible, s.sell_flexible) for s in outcome.steps]
+    assert parts == [(12, False, False), (5, True, True)]
     assert gate.rows.schedule.tolist() == [-5, 5]
+
+
+def test_who_is_left_after_rationing_trades_with_the_utility_at_its_prices() -> None:
+    rows = [("buy", 350_000, 30, B), ("buy", 300_000, 30, B), ("sell", 50_000, 20, A), ("sell", 210_000, 20, A)]
+    orders, numbers, zones = market([*rows, ("sell", RETAIL, 10**6, A), ("buy", FEED_IN, 10**6, A)])
+    orders.node[4:] = -1
+    gate = Line(zones, 99)
+    outcome = clear("mmr", orders, numbers, rules(), gate, 0, gate.rows.schedule, gate.rows)
+    trades = sorted((s.buy, s.sell, s.price, s.admitted) for s in outcome.steps)
+    assert trades == [(100, 102, 200_000, 10), (100, 104, RETAIL, 20), (101, 102, 200_000, 10)]
+    orders.quantity[2] = 90
+    gate = Line(zones, 99)
+    outcome = clear("mmr", orders, numbers, rules(), gate, 0, gate.rows.schedule, gate.rows)
+    assert [(s.buy, s.sell, s.price, s.admitted) for s in outcome.steps[-1:]] == [(105, 102, FEED_IN, 30)]
+
+
+def test_firm_energy_is_firm_once() -> None:
+    rows = [("buy", 350_000, 20, B), ("sell", 50_000, 30, A)]
+    orders, numbers, zones = market([*rows, ("sell", RETAIL, 10**6, A), ("buy", FEED_IN, 10**6, A)], firm=25)
+    orders.node[2:] = -1
+    gate = Line(zones, 99)
+    outcome = clear("mmr", orders, numbers, rules(), gate, 0, gate.rows.schedule, gate.rows)
+    sold = [(s.buy, s.admitted, s.sell_flexible) for s in outcome.steps]
+    assert sold == [(100, 20, False), (103, 5, False), (103, 5, True)]
 
 
 def test_the_utility_has_no_wire_and_rations_nothing() -> None:
