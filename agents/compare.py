@@ -61,18 +61,18 @@ class Measure(NamedTuple):
 
 
 MEASURES: Mapping[str, Measure] = {
-    "traded_kwh": Measure("Traded between neighbours", "kWh", 1),
+    "traded_kwh": Measure("Traded locally", "kWh", 1),
     "trades": Measure("Trades", "", 0),
     "price_ct": Measure("Mean price", "ct/kWh", 2),
-    "savings": Measure("Saved together", "currency", 2),
-    "benefit": Measure("Better off together", "currency", 2),
+    "savings": Measure("Savings", "currency", 2),
+    "benefit": Measure("Benefits", "currency", 2),
     "welfare_pct": Measure("Welfare reached", "%", 2),
     "self_sufficiency_pct": Measure("Self-sufficiency", "%", 2),
-    "jain": Measure("Evenness of benefits (Jain)", "", 3),
+    "jain": Measure("Jain's index of benefits", "", 3),
     "gini": Measure("Gini of savings", "", 3),
-    "losers_pct": Measure("Worse off", "% of participants", 1),
-    "refused": Measure("Matches refused by the wires", "", 0),
-    "trimmed": Measure("Matches trimmed by the wires", "", 0),
+    "losers_pct": Measure("Participants worse off", "%", 1),
+    "refused": Measure("Refused by the wires", "", 0),
+    "trimmed": Measure("Trimmed by the wires", "", 0),
     "loading_pct": Measure("Fullest branch", "%", 1),
     "seconds": Measure("Run time", "s", 2),
 }

@@ -47,6 +47,9 @@ def run_comparison(scenario: Scenario, designs: Sequence[str], seeds: Sequence[i
     except KeyboardInterrupt as stop:
         raise CommandError(Exit.INTERRUPTED, "interrupted; nothing was written") from stop
     write(found, folder)
+    count = len(found.seeds)
+    spans = f"means of {count} seeds, ± 95 % confidence" if count > 1 else f"seed {found.seeds[0]}"
+    say(f"{scenario.title or scenario.name}: {spans}", "bold")
     out().print(_shown(found))
     say(f"Plots:    {folder / 'compare.html'}", "bold")
     say(f"Figures:  {folder / 'compare.json'}, {folder / 'table.csv'}, {folder / 'runs.csv'}")
@@ -84,19 +87,14 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _shown(found: Comparison) -> Table:
-    many = len(found.seeds) > 1
-    table = Table(
-        title=f"{found.scenario.title or found.scenario.name}: {'means of' if many else ''} {len(found.seeds)} "
-        f"seed{'s, ± 95 % confidence' if many else ''}",
-        title_justify="left", title_style="bold", box=None, header_style="bold", pad_edge=False,
-    )  # fmt: skip
-    table.add_column("")
-    table.add_column("", style="dim")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("", no_wrap=True)
     for design in found.designs:
-        table.add_column(design, justify="right")
+        table.add_column(design, justify="right", no_wrap=True)
     for name, measure in MEASURES.items():
         cells = [spread(found.interval(design, name), measure.digits) for design in found.designs]
-        table.add_row(measure.label, found.unit(name), *cells)
+        unit = found.unit(name)
+        table.add_row(f"{measure.label}{f' [dim]{unit}[/]' if unit else ''}", *cells)
     return table
 
 
