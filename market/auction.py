@@ -202,19 +202,18 @@ def pairs(bids: Places, asks: Places, quantity: Ints) -> tuple[Places, Places, I
 
 
 def prices(orders: Orders, buy: Places, sell: Places, price: int | None, settings: MarketSettings) -> Ints:
-    """(M,) price of each pair: that of the auction, or the nearest that both accept; without one, their middle."""
+    """(M,) price of each pair: that of the auction, or the nearest that both accept; without one, their middle.
+
+    The utility, whose orders have no node, has a tariff and no middle: a pair with it trades at its price.
+    """
     bid, ask = orders.price[buy], orders.price[sell]
     if price is None:
         ticks = (bid + ask - 2 * settings.price_floor) // (2 * settings.tick)
         middle: Ints = settings.price_floor + ticks * settings.tick
-        return middle
+        tariff: Ints = np.where(orders.node[buy] < 0, bid, np.where(orders.node[sell] < 0, ask, middle))
+        return tariff
     near: Ints = np.minimum(np.maximum(price, ask), bid)
     return near
-
-
-def price_between(bid: int, ask: int, price: int | None, settings: MarketSettings) -> int:
-    """What `prices` gives for one pair."""
-    return on_tick(bid + ask, 2, settings) if price is None else min(max(price, ask), bid)
 
 
 def check(orders: Orders, matches: Matches) -> None:

@@ -279,7 +279,7 @@ class _Admission:
         verdict = self._ask(inject, withdraw, wanted)
         if verdict is None:
             return
-        price = auction.price_between(self._limits[buy], self._limits[sell], self._price, self._settings)
+        price = self._agreed(buy, sell)
         self.steps.append(
             Step(self._numbers[buy], self._numbers[sell], price, wanted, *verdict, withdraw >= 0, inject >= 0)
         )
@@ -289,6 +289,11 @@ class _Admission:
             left[1][ask] -= verdict.admitted
             self._firm[buy] -= verdict.admitted if withdraw < 0 else 0
             self._firm[sell] -= verdict.admitted if inject < 0 else 0
+
+    def _agreed(self, buy: int, sell: int) -> int:
+        """The price of a pair, as `auction.prices` has it for many."""
+        pair = np.array([buy]), np.array([sell])
+        return int(auction.prices(self._orders, *pair, self._price, self._settings)[0])
 
     def _ask(self, inject: int, withdraw: int, wanted: int) -> Verdict | None:
         """The gate's verdict, carried out; None if it has refused the like and nothing has changed since."""

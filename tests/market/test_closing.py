@@ -169,6 +169,14 @@ def test_who_is_left_after_rationing_trades_with_the_utility_at_its_prices() -> 
     assert [(s.buy, s.sell, s.price, s.admitted) for s in outcome.steps[-1:]] == [(105, 102, FEED_IN, 30)]
 
 
+def test_the_utility_trades_at_its_tariff_also_where_pairs_share_their_gain() -> None:
+    orders, numbers, zones = market([("buy", 400_000, 30, B), ("sell", 100_000, 20, A), ("sell", RETAIL, 10**6, A)])
+    orders.node[2] = -1
+    gate = Line(zones, 99)
+    outcome = clear("pay_as_bid", orders, numbers, rules(), gate, 0, gate.rows.schedule, gate.rows)
+    assert [(s.sell, s.price, s.admitted) for s in outcome.steps] == [(101, 250_000, 20), (102, RETAIL, 10)]
+
+
 def test_firm_energy_is_firm_once() -> None:
     rows = [("buy", 350_000, 20, B), ("sell", 50_000, 30, A)]
     orders, numbers, zones = market([*rows, ("sell", RETAIL, 10**6, A), ("buy", FEED_IN, 10**6, A)], firm=25)
