@@ -51,6 +51,8 @@ def settings(lab: Laboratory) -> MarketSettings:
     """The rules in the exchange's own terms: a period is a slot, a quote takes a second of it."""
     price, clock = lab.price, lab.spread_clock
     length = lab.quotes_per_period or 1
+    # The exchange wants a clock within its range of prices; one that starts above lets nothing trade for a while.
+    beyond = price.floor - (-clock.start // price.tick) * price.tick if clock else price.cap
     return MarketSettings(
         name=lab.name,
         currency="EUR",
@@ -59,7 +61,7 @@ def settings(lab: Laboratory) -> MarketSettings:
         gate_before_seconds=0,
         tick=price.tick,
         price_floor=price.floor,
-        price_cap=price.cap,
+        price_cap=max(price.cap, beyond),
         lot=1,
         max_orders=len(Crowd.of(lab).names),
         gate="linear" if lab.lines else "off",

@@ -230,10 +230,8 @@ def _traders(groups: tuple[Traders, ...], network: Network | None) -> list[str]:
 
 def _spread_clock(clock: SpreadClock, price: Prices | None, limited: bool) -> list[str]:
     found = []
-    if price is not None and clock.start > price.cap - price.floor > 0:
-        found.append(
-            f"spread_clock.start: must be at most the price range {price.cap - price.floor}, got {clock.start}"
-        )
+    if price is not None and clock.start // price.tick >= MAX_LEVELS:
+        found.append(f"spread_clock.start: must be less than {MAX_LEVELS} ticks, got {clock.start}")
     if not limited:
         found.append("spread_clock: runs by quotes_per_period, which is missing; give it")
     return found

@@ -266,17 +266,17 @@ class Session:
 
     def _view(self, heard: list[tuple[bool, int, bool]]) -> Market:
         """What anybody may know. There is no utility: the range's ends stand for its prices."""
-        rules = self.settings
+        price = self.lab.price
         left = self._room() if self._quotes is not None else 0
-        sell, price, accepted = zip(*heard, strict=True) if heard else ((), (), ())
+        sell, said, accepted = zip(*heard, strict=True) if heard else ((), (), ())
         shouts = Shouts(
             np.zeros(len(heard), dtype=np.int64), np.array(sell, dtype=np.bool_),
-            np.array(price, dtype=np.int64), np.array(accepted, dtype=np.bool_),
+            np.array(said, dtype=np.int64), np.array(accepted, dtype=np.bool_),
         )  # fmt: skip
         return Market(
             np.array([self._slot]), np.array([self._bid]), np.array([self._ask]), np.array([self._last]),
             np.array([float(left)]), np.array([self._step]), np.array([left]), shouts,
-            rules.price_floor, rules.price_cap, rules.tick, rules.price_cap, rules.price_floor, 0,
+            price.floor, price.cap, price.tick, price.cap, price.floor, 0,
         )  # fmt: skip
 
     # -- the exchange --------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ traders:
   - {side: buy, units: [3], strategy: zap, zone: A}
   - {side: buy, units: [3], strategy: utility_only}
 network: {lines: [{from: A, to: B, cap: 1}, {from: B, to: A, cap: 1}]}
-spread_clock: {start: 400}
+spread_clock: {start: 2000000}
 """
     with pytest.raises(ScenarioError) as error:
         load_laboratory(text)
@@ -88,7 +88,7 @@ spread_clock: {start: 400}
         "price.cap: must be a whole number of ticks above the floor, got 200; use 199",
         "traders[0].strategy: unknown strategy 'zap'", "traders[1].strategy: utility_only trades with the utility",
         "traders[1].zone: must be a zone of a line, one of A, B; is missing", "traders: need both sides",
-        "network.lines[1]: closes a ring", "spread_clock.start: must be at most the price range 199, got 400",
+        "network.lines[1]: closes a ring", "spread_clock.start: must be less than 524288 ticks, got 2000000",
         "spread_clock: runs by quotes_per_period",
     ):  # fmt: skip
         assert part in told, told
@@ -197,10 +197,11 @@ network: {lines: [{from: A, to: B, cap: 3}]}
     assert (results.measures.efficiency <= 1).all()
 
 
-def test_the_spread_clock_lets_the_most_valuable_trades_go_first() -> None:
-    lab = small("truthful", "truthful", more="spread_clock: {start: 199, zero_at: 0.7}\n")
+@pytest.mark.parametrize("start", [60, 199, 300])
+def test_the_spread_clock_lets_the_most_valuable_trades_go_first(start: int) -> None:
+    lab = small("truthful", "truthful", more=f"spread_clock: {{start: {start}, zero_at: 0.7}}\n")
     for row in rows(run(lab)):
-        left = 199 * max(0.0, 1 - int(row["step"]) / (0.7 * 300))
+        left = start * max(0.0, 1 - int(row["step"]) / (0.7 * 300))
         assert int(row["value"]) - int(row["cost"]) >= left
     assert run(lab).summary["allocative_efficiency"] == 1.0
 
