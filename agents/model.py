@@ -178,8 +178,10 @@ class MarketModel(mesa.Model):
 
     def _compared(self, name: str) -> Record:
         """The same day with one thing changed."""
-        changes: dict[str, Any] = {"grid.gate": "off"} if name == "gate_off" else {}
         strategy = "utility_only" if name == "no_local_trading" else None
+        # The utility serves whoever asks, at once: no auction and no spread stands between.
+        direct = {"market.design": "cda", "market.spread_clock.start": "0 ct/kWh"}
+        changes: dict[str, Any] = direct if name == "no_local_trading" else {"grid.gate": "off"}
         other = MarketModel(
             self.scenario, seed=self.record.seed, strategy=strategy, population=self.population, **changes
         )

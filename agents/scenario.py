@@ -24,7 +24,7 @@ from agents.scenario_groups import TEXT, Group, Names, Section
 from agents.scenario_rules import UTILITY
 from agents.scenario_text import ScenarioError, read_yaml
 from agents.scenario_units import Duration, Energy, Flag, Price, Real, Start, Whole
-from market.orders import GateMode, MarketSettings
+from market.orders import Design, GateMode, MarketSettings
 from market.slots import NS
 
 __all__ = ["UTILITY", "Scenario", "ScenarioError", "json_schema", "load_scenario", "reference"]
@@ -69,6 +69,7 @@ class Market(Section):
     rounds: Whole = Field(
         default=4, gt=0, le=1000, description="Rounds in which all traders quote, per step of one slot"
     )
+    design: Design = Field(default="cda", description="Continuous double auction, or an auction at gate closure")
     spread_clock: SpreadClock = Field(
         default=SpreadClock(), description="Lets the most valuable matches trade first where capacity is scarce"
     )
@@ -218,6 +219,7 @@ class Scenario(Section):
             retail=self.tariffs.retail,
             feed_in=self.tariffs.feed_in,
             grid_fee=self.tariffs.grid_fee,
+            design=self.market.design,
             spread_start=self.market.spread_clock.start,
             spread_zero_ppm=round(self.market.spread_clock.zero_at * PPM),
         )

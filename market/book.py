@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from market import kernel
+from market import auction, kernel
 from market.capacity import CapacityRows, Gate
 from market.events import Amended, Cancelled, Event, Expired, Limited, Rejected, Traded
 from market.orders import MarketSettings, Side
@@ -233,6 +233,27 @@ class Book:
         orders = self._resting()
         handles = orders["handle"].tolist()
         return [(self.orders[handle], wh) for handle, wh in zip(handles, orders["quantity"].tolist(), strict=True)]
+
+    def columns(self) -> tuple[auction.Orders, list[Order]]:
+        """What rests, as an auction takes it, and the orders, row by row."""
+        rows = self._resting()
+        price = self._floor + rows["level"].astype(np.int64) * self._tick
+        side, node = rows["side"].astype(np.int64), rows["node"].astype(np.int64)
+        orders = auction.Orders(side, price, rows["quantity"], rows["turn"], node, rows["firm"])
+        return orders, [self.orders[handle] for handle in rows["handle"].tolist()]
+
+    def field(self, name: str) -> list[int]:
+        """One field of the resting orders, in the order of `columns`."""
+        values: list[int] = self._resting()[name].tolist()
+        return values
+
+    def take(self, order: Order, quantity: int) -> None:
+        """Fill a resting order from outside, when the book no longer matches."""
+        place = int(self._where[order.handle])
+        row = self._books[0]["orders"][place]
+        row["quantity"] -= quantity
+        if row["quantity"] == 0:
+            self._where[order.handle] = -1
 
     def price(self, level: int) -> int:
         return self._floor + level * self._tick

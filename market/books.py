@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from market import kernel
+from market import closing, kernel
 from market.book import Book, Order, vain
 from market.capacity import Gate
 from market.delivery import Deliveries
-from market.events import Event, Expired, GateClosed
+from market.events import Event, Expired, GateClosed, Granted, Limited, Traded
 from market.intake import about
 from market.orders import MarketSettings
+
+NEVER = 2**30
+"""A spread that no two orders reach."""
 
 Message = tuple[int, ...]
 """Fields of `kernel.MESSAGE`."""
@@ -45,16 +48,19 @@ class Books:
         return sorted(self._books)
 
     def open(self, slot: int) -> None:
-        self._books[slot] = Book(slot, self._settings, self.size)
+        book = self._books[slot] = Book(slot, self._settings, self.size)
+        if self._settings.design != "cda":
+            book.spread = NEVER
 
     def pass_over(self, slot: int) -> None:
         """Note a slot that never traded."""
         self._schedules[slot] = np.zeros(self.size, np.int64)
 
     def close(self, slot: int) -> tuple[list[Order], list[Event]]:
-        """Take a book away; returns all orders it ever had, and its last events."""
+        """Take a book away; returns all orders it ever had, and its last events, those of its auction first."""
+        events = self._auction(slot) if self._settings.design != "cda" else []
         book = self._books.pop(slot)
-        events: list[Event] = [Expired(order.number, wh) for order, wh in book.resting()]
+        events += [Expired(order.number, wh) for order, wh in book.resting()]
         self._schedules[slot] = book.schedule.copy()
         self._baselines.pop(slot, None)
         if slot in self._asked:
@@ -104,6 +110,39 @@ class Books:
         self._deliveries.note(events)
         return events
 
+    def _auction(self, slot: int) -> list[Event]:
+        """Clear all that rests in a slot at once."""
+        design = self._settings.design
+        if design == "cda" or not self._books[slot].resting():
+            return []
+        book = self._limited(slot)
+        columns, known = book.columns()
+        owner, origins = (book.field(name) for name in ("owner", "origins"))
+        outcome = closing.clear(
+            design,
+            columns,
+            [order.number for order in known],
+            self._settings,
+            self.gate,
+            slot,
+            book.schedule,
+            book.rows,
+            lambda buy, sell: owner[buy] != owner[sell] and origins[buy] & origins[sell] != 0,
+        )
+        events: list[Event] = []
+        if outcome.grant is not None:
+            events.append(Granted(slot, sorted(outcome.grant.quantity.items()), tuple(outcome.grant.binding)))
+        by_number = {order.number: order for order in known}
+        for step in outcome.steps:
+            if step.admitted < step.wanted:
+                events.append(Limited(step.buy, step.sell, step.wanted, step.admitted, step.constraint))
+            if step.admitted:
+                events.append(_cleared(slot, step, by_number))
+                book.take(by_number[step.buy], step.admitted)
+                book.take(by_number[step.sell], step.admitted)
+        self._deliveries.note(events)
+        return events
+
     def cancel(self, names: set[str], slots: Sequence[int]) -> list[Event]:
         """Take out everything that these participants have in these slots."""
         events: list[Event] = []
@@ -131,3 +170,20 @@ class Books:
             book.limit(self.gate.open(slot, baseline, reactive))
             self._asked.add(slot)
         return book
+
+
+def _cleared(slot: int, step: closing.Step, orders: Mapping[int, Order]) -> Traded:
+    buy, sell = orders[step.buy], orders[step.sell]
+    return Traded(
+        slot=slot,
+        price=step.price,
+        quantity=step.admitted,
+        buyer=buy.participant,
+        seller=sell.participant,
+        buy_order=buy.number,
+        sell_order=sell.number,
+        resting="both",
+        buy_flexible=step.buy_flexible,
+        sell_flexible=step.sell_flexible,
+        source=sell.source,
+    )

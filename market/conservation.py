@@ -151,7 +151,7 @@ class Conservation:
             if trade.quantity > order.left:
                 yield f"order {number} has {order.left} Wh left, but trades {trade.quantity} Wh"
             self._fill(number, order, trade.quantity)
-        resting = buy if trade.resting == "buy" else sell
+        resting = {"buy": buy, "sell": sell}.get(trade.resting)
         if resting is not None and resting.price != trade.price:
             yield f"the resting order's price is {resting.price}, the trade's {trade.price}"
         if sell is not None and sell.source != trade.source:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from market.orders import Command, Message, Scope, Side
+from market.orders import Command, Message, Scope
 
 
 class Accepted(Message, frozen=True, tag="accepted"):
@@ -33,7 +33,8 @@ class Traded(Message, frozen=True, tag="traded"):
     seller: str
     buy_order: int
     sell_order: int
-    resting: Side
+    resting: Literal["buy", "sell", "both"]
+    """Which side's order was in the book first; in an auction both rest."""
     buy_flexible: bool = False
     """The buyer's schedule changed by `quantity` (else baseline energy was re-labelled)."""
     sell_flexible: bool = False
@@ -53,6 +54,15 @@ class Limited(Message, frozen=True, tag="limited"):
     admitted: int
     constraint: str
     """The binding limit: ``bus:ID:high``, ``bus:ID:low`` or ``branch:ID``; ``diverged`` if no state was found."""
+
+
+class Granted(Message, frozen=True, tag="granted"):
+    """What the wires leave of an auction that they cannot carry whole: [order, Wh], every order that may trade."""
+
+    slot: int
+    orders: list[tuple[int, int]]
+    binding: tuple[str, ...] = ()
+    """The limits that hold the welfare down."""
 
 
 class Amended(Message, frozen=True, tag="amended"):
@@ -110,6 +120,7 @@ Event = (
     | Rejected
     | Traded
     | Limited
+    | Granted
     | Amended
     | Cancelled
     | Expired

@@ -217,8 +217,9 @@ class Exchange:
             events += last
         self._opened = range(open_now.start, max(open_now.stop, begin))
         for slot in self.open_slots():
-            self._books[slot].spread = threshold(self.settings, self.clock, slot, now) // self.settings.tick
-            events += self._books.uncross(slot)
+            if self.settings.design == "cda":
+                self._books[slot].spread = threshold(self.settings, self.clock, slot, now) // self.settings.tick
+                events += self._books.uncross(slot)
         return events or [Accepted()]
 
     def _expire(self, now: int) -> list[Event]:
@@ -243,7 +244,7 @@ class Exchange:
             events.append(self._not_open(order.slot))
             return
         wrong = self.members.refusal(order.participant) or self._intake.problem(order)
-        wrong = wrong or time_problem(order, self.now or 0)
+        wrong = wrong or time_problem(order, self.now or 0, self.settings)
         if wrong is not None:
             events.append(wrong)
             return
@@ -335,6 +336,8 @@ class Exchange:
         return [Accepted(number), *told] if filled else [Accepted(number), *told, Cancelled(number, left, "basket")]
 
     def _legs_problem(self, legs: Sequence[Leg]) -> Rejected | None:
+        if self.settings.design != "cda":
+            return reject("NOT_IN_AUCTION", f"design {self.settings.design} fills no basket at once", "legs")
         if not 2 <= len(legs) <= MAX_LEGS or len({leg.slot for leg in legs}) < len(legs):
             return reject("BAD_BASKET", f"needs 2 to {MAX_LEGS} legs, each in a slot of its own", "legs")
         for place, leg in enumerate(legs):

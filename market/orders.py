@@ -10,6 +10,7 @@ Side = Literal["buy", "sell"]
 TimeInForce = Literal["gtc", "gtd", "ioc", "fok"]
 Scope = Literal["market", "feeder", "participant"]
 GateMode = Literal["off", "linear", "ac"]
+Design = Literal["cda", "call", "pay_as_bid", "mmr", "sdr"]
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_defaults=True, gc=False):
@@ -45,6 +46,8 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """Spread clock: by how much a bid must exceed an ask when a slot opens; 0 switches it off. See `market.spread`."""
     spread_zero_ppm: int = 700_000
     """Share of the trading time after which any bid that reaches an ask trades."""
+    design: Design = "cda"
+    """`cda` trades continuously; in the others orders rest until the gate closes, and an auction clears them."""
 
 
 class CreateMarket(Message, frozen=True, tag="create_market"):

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.capacity import CapacityRows, Gate, Verdict
-from market.events import Accepted, Entry, GateClosed, Limited, Traded
+from market.closing import Grant
+from market.events import Accepted, Entry, GateClosed, Granted, Limited, Traded
 from market.exchange import Exchange
 from market.ledger import market_settings
 from market.orders import CreateMarket, MarketSettings, Submit
@@ -80,6 +81,11 @@ class RecordedGate:
         self._answers: dict[int, deque[_Answer]] = {}
         self._slots: dict[int, int] = {}
         self._orders: dict[int, list[int]] = {}
+        self._grants: dict[int, Grant] = {}
+
+    def granted(self, slot: int) -> Grant | None:
+        """What the journal's auction of a slot was granted; None if the wires carried all of it."""
+        return self._grants.pop(slot, None)
 
     def expect(self, entries: Sequence[Entry]) -> None:
         """Learn the verdicts of the entries that are replayed next."""
@@ -92,6 +98,8 @@ class RecordedGate:
                     if isinstance(entry.command, Submit):
                         self._slots[event.order] = entry.command.slot
                         self._orders.setdefault(entry.command.slot, []).append(event.order)
+                elif isinstance(event, Granted):
+                    self._grants[event.slot] = Grant(dict(event.orders), list(event.binding))
                 elif isinstance(event, Limited):
                     answer = _Answer(event.wanted, event.admitted, event.constraint)
                     self._expect(self._slots.get(event.resting, -1), answer)

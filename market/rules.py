@@ -22,6 +22,7 @@ CODES = {
     "GATE_CLOSED": "The slot's gate has closed.",
     "BAD_SIDE": "Neither buy nor sell.",
     "BAD_TIME_IN_FORCE": "None of gtc, gtd, ioc and fok, or one that contradicts post_only or good_till.",
+    "NOT_IN_AUCTION": "In an auction orders rest until the gate closes: no ioc, fok, post_only or baskets.",
     "BAD_ID": "A client_order_id is too long or has characters outside printable ASCII.",
     "ID_REUSED": "The client_order_id was used for another order.",
     "HALTED": "Trading is halted for the market, the feeder or the participant; cancels still work.",
@@ -83,6 +84,11 @@ def settings_problems(settings: MarketSettings) -> list[str]:
         found.append(f"spread_zero_ppm: must be from 1 to 1000000, got {s.spread_zero_ppm}")
     if s.max_orders > MAX_ORDERS:
         found.append(f"max_orders: must be at most {MAX_ORDERS}, got {s.max_orders}")
+    return found + _price_problems(s)
+
+
+def _price_problems(s: MarketSettings) -> list[str]:
+    found = []
     if s.price_floor >= s.price_cap:
         found.append(f"price_floor: must be below price_cap {s.price_cap}, got {s.price_floor}")
     elif s.tick > 0:
@@ -92,6 +98,10 @@ def settings_problems(settings: MarketSettings) -> list[str]:
             found.append(f"tick: must be larger, at most {MAX_LEVELS} prices from floor to cap, got {s.tick}")
         if not 0 <= s.spread_start <= s.price_cap - s.price_floor:
             found.append(f"spread_start: must be from 0 to the price range, got {s.spread_start}")
+        if s.spread_start and s.design != "cda":
+            found.append(f"spread_start: goes with continuous trading only, got {s.spread_start} in design {s.design}")
+        if s.design == "sdr" and not 0 <= s.feed_in <= s.retail:
+            found.append(f"feed_in: must be from 0 to retail in design sdr, got {s.feed_in}")
         for field in ("retail", "feed_in"):
             value = getattr(s, field)
             if not s.price_floor <= value <= s.price_cap or (value - s.price_floor) % s.tick:
@@ -127,9 +137,12 @@ def submit_problem(order: Submit | Leg, settings: MarketSettings, largest: int) 
     return price_problem(order.price, settings) or quantity_problem(order.quantity, settings, largest)
 
 
-def time_problem(order: Submit, now: int) -> Rejected | None:
+def time_problem(order: Submit, now: int, settings: MarketSettings) -> Rejected | None:
     """What is wrong with how long an order is to live, at the market's time [ns]; None if nothing."""
     force = order.time_in_force
+    if settings.design != "cda" and (force in ("ioc", "fok") or order.post_only):
+        told = f"design {settings.design} clears when the gate closes; use gtc or gtd"
+        return reject("NOT_IN_AUCTION", told, "time_in_force")
     if force not in ("gtc", "gtd", "ioc", "fok"):
         return reject("BAD_TIME_IN_FORCE", f"must be gtc, gtd, ioc or fok, got {force!r}", "time_in_force")
     if order.post_only and force in ("ioc", "fok"):

@@ -306,6 +306,30 @@ def test_post_only_respects_the_spread() -> None:
     assert isinstance(events(exchange, ask(slot), replace(bid(slot, 20_000), post_only=True))[1], Accepted)
 
 
+def test_an_auction_clears_what_rests_when_the_gate_closes_at_one_price() -> None:
+    exchange = market(design="call")
+    slot = exchange.open_slots()[0]
+    told = events(exchange, ask(slot, 9_000, 60), ask(slot, 10_000, 60, who="cleo"), bid(slot, 12_000, 80))
+    assert [type(event) for event in told] == [Accepted] * 3
+    assert exchange.depth(slot) == ([(12_000, 80)], [(9_000, 60), (10_000, 60)])
+    told = events(exchange, AdvanceClock(format_time(exchange.clock.gate(slot))))
+    trades = [event for event in told if isinstance(event, Traded)]
+    assert [(trade.seller, trade.quantity, trade.price, trade.resting) for trade in trades] == [
+        ("anna", 60, 10_000, "both"),
+        ("cleo", 20, 10_000, "both"),
+    ]
+    assert [event for event in told if isinstance(event, Expired)] == [Expired(8, 40)]
+
+
+def test_what_wants_to_trade_at_once_is_refused_in_an_auction() -> None:
+    exchange = market(design="mmr")
+    slots = exchange.open_slots()
+    for fields in ({"time_in_force": "ioc"}, {"time_in_force": "fok"}, {"post_only": True}):
+        assert code(exchange, replace(ask(slots[0]), **fields)) == "NOT_IN_AUCTION"
+    legs = tuple(Leg(slot, "buy", 10_000, 10) for slot in slots[:2])
+    assert code(exchange, Basket("ben", legs)) == "NOT_IN_AUCTION"
+
+
 def lively(seed: int, slots: list[int], count: int) -> list[Command]:
     """All kinds of commands, near enough in price to meet."""
     rng = np.random.default_rng(seed)
@@ -340,10 +364,14 @@ def lively(seed: int, slots: list[int], count: int) -> list[Command]:
 
 
 @pytest.mark.parametrize("limited", [False, True])
-@pytest.mark.parametrize("seed", range(6))
-def test_every_mix_of_commands_conserves_energy_and_replays(seed: int, limited: bool) -> None:
+@pytest.mark.parametrize(
+    ("seed", "design"),
+    [*((seed, "cda") for seed in range(6)), (6, "call"), (7, "call"), (6, "pay_as_bid"), (6, "mmr"), (7, "sdr")],
+)
+def test_every_mix_of_commands_conserves_energy_and_replays(seed: int, design: str, limited: bool) -> None:
     recorded: list[Entry] = []
-    exchange = market(limited, spread_start=2_000 if seed % 2 else 0)
+    spread = 2_000 if seed % 2 and design == "cda" else 0
+    exchange = market(limited, spread_start=spread, design=design, retail=11_000, feed_in=9_500)
     original = exchange.apply_many
 
     fresh = Exchange(ConnectionLimits(PLACES, decides=True) if limited else OpenGate(list(PLACES)))
@@ -355,7 +383,8 @@ def test_every_mix_of_commands_conserves_energy_and_replays(seed: int, limited: 
     assert original(lively(seed, exchange.open_slots()[1:4], 1_500)) == recorded[6:]
     kinds = {type(event) for entry in recorded for event in entry.events}
     assert {Traded, Cancelled, Expired, Opened, GateClosed} <= kinds
-    assert (Limited in kinds) == limited
+    assert limited or Limited not in kinds
+    assert not limited or Limited in kinds or design != "cda"
 
     watch = Conservation()
     for entry in recorded:
