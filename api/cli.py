@@ -66,7 +66,9 @@ def root(
 
 
 app.command("run", epilog="Example: wattbook run village --seed 3 --out runs/first")(run.run)
-app.command("compare", epilog="Example: wattbook compare village --designs cda,none --seeds 10")(compare.compare)
+app.command("compare", epilog="Example: wattbook compare village --designs cda,call,mmr,none --seeds 10")(
+    compare.compare
+)
 app.command("report", epilog="Example: wattbook report runs/village-seed1 --open")(report.report)
 app.command("audit", epilog="Example: wattbook audit runs/village-seed1/ledger.db")(ledger.audit)
 app.command("replay", epilog="Example: wattbook replay runs/village-seed1/ledger.db --recheck")(ledger.replay)

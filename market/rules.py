@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from market.auction import settings_problem
 from market.book import MAX_LEVELS, MAX_ORDERS
 from market.events import Rejected
 from market.orders import Amend, Leg, MarketSettings, Submit
@@ -100,8 +101,8 @@ def _price_problems(s: MarketSettings) -> list[str]:
             found.append(f"spread_start: must be from 0 to the price range, got {s.spread_start}")
         if s.spread_start and s.design != "cda":
             found.append(f"spread_start: goes with continuous trading only, got {s.spread_start} in design {s.design}")
-        if s.design == "sdr" and not 0 <= s.feed_in <= s.retail:
-            found.append(f"feed_in: must be from 0 to retail in design sdr, got {s.feed_in}")
+        if s.design != "cda" and (wrong := settings_problem(s.design, s)):
+            found.append(wrong)
         for field in ("retail", "feed_in"):
             value = getattr(s, field)
             if not s.price_floor <= value <= s.price_cap or (value - s.price_floor) % s.tick:

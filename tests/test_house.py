@@ -52,7 +52,6 @@ ENTRY_POINTS = {
     "api.message_reference",
     "scenarios.build_data",
     # The auction over a book, complete in itself: markets trade continuously so far.
-    "market.closing",
 }
 KITS = ("conformance",)
 """Modules for those who write their own strategies and devices; the tests use them too."""
