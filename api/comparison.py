@@ -19,6 +19,7 @@ from agents.scenario import Scenario
 from api.compare_page import page, spread
 from api.console import err, note, out, say
 from api.errors import CommandError, Exit
+from api.report import put
 from api.version import version
 
 FORMAT = 1
@@ -75,7 +76,7 @@ def write(found: Comparison, folder: Path) -> None:
     }
     text = json.dumps(data, indent=2, allow_nan=False) + "\n"
     (folder / "compare.json").write_text(text, encoding="utf-8")
-    (folder / "compare.html").write_text(page(found), encoding="utf-8")
+    put(folder / "compare.html", page(found))
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -23,8 +23,18 @@ def write(directory: Path) -> Path:
     """
     path = directory / REPORT
     text = page(report_data(read(directory)))
-    path.write_text(text, encoding="utf-8")
+    put(path, text)
     return path
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a full disk leaves no half of a page. Raises OSError."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read(directory: Path) -> Run:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.report import put
 from api.report_figures import alert, headline, limit_words
 from api.report_html import embedded, number, table, text
 from api.report_page import page, plotly_js
@@ -180,6 +183,21 @@ def test_hostile_names_cannot_leave_their_place(field: str) -> None:
     hostile, clean = Page(page(data)), Page(page(plain))
     assert [tag for tag, _ in hostile.elements] == [tag for tag, _ in clean.elements]
     assert json.loads(hostile.scripts[0])["map"]["buses"][0] == NASTY
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.html"
+    put(path, "old")
+
+    def full(self: Path, text: str, encoding: str) -> int:
+        self.write_bytes(text[:2].encode(encoding))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        put(path, "new page")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_nan_is_refused_rather_than_written() -> None:
