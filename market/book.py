@@ -312,6 +312,7 @@ class Book:
         """Take over rows whose tangent is new."""
         self._capacity = _capacity(self.schedule, self.rows)
         self._witness.fill(-1)
+        self._cursor["recent"] = -1
         self._cursor["moved"] = 0
 
     def _forget(self) -> None:

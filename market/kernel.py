@@ -31,6 +31,9 @@ WHY_PARTICIPANT, WHY_IOC, WHY_AMENDED, WHY_SELF_TRADE, WHY_EXPIRED = 0, 1, 2, 3,
 IDLE, INCOMING, RETRYING = 0, 1, 2
 BUY_FLEXIBLE, SELL_FLEXIBLE = 1, 2
 
+RECENT = 4
+"""Rows that refused last, which are asked before all others: few rows bind at a time."""
+
 MAX_SKIPPED = 256
 """Most resting orders that one order passes over for want of capacity; what lies behind them it does not reach."""
 
@@ -82,6 +85,7 @@ CURSOR = np.dtype(
         ("wanted", "i8"),
         ("answer", "i8"),  # the gate's verdict, -1 while there is none
         ("row", "i8"),
+        ("recent", "i8", (RECENT,)),  # the rows that refused last, whatever the pair
         ("stamp", "i8"),  # counts the changes of the schedule
         ("moved", "i8"),
         ("origins", "i8"),
@@ -163,6 +167,7 @@ def new_cursor() -> NDArray[Any]:
     """A cursor as an array of one record, at the start of a batch."""
     cursor = np.zeros(1, dtype=CURSOR)
     cursor["answer"] = -1
+    cursor["recent"] = -1
     cursor["stamp"] = 1
     return cursor
 
@@ -327,23 +332,44 @@ def _ratio(state, rise, fall, least, most, row):  # type: ignore[no-untyped-def]
 
 
 @_step
-def _fit(state, rise, fall, least, most, wanted, lot, witness):  # type: ignore[no-untyped-def]
+def _remember(recent, row):  # type: ignore[no-untyped-def]
+    """Put a row before the others that refused of late."""
+    for place in range(RECENT):
+        if recent[place] == row:
+            return
+    for place in range(RECENT - 1, 0, -1):
+        recent[place] = recent[place - 1]
+    recent[0] = row
+
+
+@_step
+def _fit(state, rise, fall, least, most, wanted, lot, witness, recent):  # type: ignore[no-untyped-def]
     """Largest multiple of `lot` up to `wanted` that all rows carry, and a row that binds (-1: none does).
 
-    The witness, the row that refused this pair last, is asked first: most refusals end there.
+    The witness, the row that refused this pair last, is asked first, then those that refused any pair of late: most
+    refusals end there. Only blocks of rows in which one breaks are searched for the row that binds.
     """
     if witness >= 0 and _breaks(state, rise, fall, least, most, lot, witness):
         return np.int64(0), witness
+    for place in range(RECENT):
+        row = recent[place]
+        if row >= 0 and _breaks(state, rise, fall, least, most, lot, row):
+            return np.int64(0), np.int64(row)
     if _holds(state, rise, fall, least, most, wanted):
         return wanted, np.int64(-1)
     ratio = np.inf
     binding = np.int64(-1)
-    for row in range(least.shape[0]):
-        if _breaks(state, rise, fall, least, most, wanted, row):
-            limit = _ratio(state, rise, fall, least, most, row)
-            if limit < ratio:
-                ratio = limit
-                binding = np.int64(row)
+    rows = least.shape[0]
+    for start in range(0, rows, 32):
+        part = slice(start, min(start + 32, rows))
+        if _holds(state[:, part], rise[:, part], fall[:, part], least[part], most[part], wanted):
+            continue
+        for row in range(part.start, part.stop):
+            if _breaks(state, rise, fall, least, most, wanted, row):
+                limit = _ratio(state, rise, fall, least, most, row)
+                if limit < ratio:
+                    ratio = limit
+                    binding = np.int64(row)
     admitted = np.int64(0) if ratio < lot else np.int64(min(ratio, wanted)) // lot * lot
     # The root is rounded: step down until the very test that admits a trade holds.
     while admitted > 0 and not _holds(state, rise, fall, least, most, admitted):
@@ -440,9 +466,10 @@ def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, event
     else:
         rise = sensitivity[inject] if inject >= 0 else idle
         fall = sensitivity[withdraw] if withdraw >= 0 else idle
-        admitted, row = _fit(state, rise, fall, least, most, quantity, lot, witness[inject, withdraw])
+        admitted, row = _fit(state, rise, fall, least, most, quantity, lot, witness[inject, withdraw], cursor.recent)
         if row >= 0:
             witness[inject, withdraw] = row
+            _remember(cursor.recent, row)
     cursor.asked += 1
     if admitted < quantity:
         _emit(events, cursor, LIMITED, 0, cursor.handle, order.handle, order.level, row, admitted, quantity)
