@@ -111,8 +111,6 @@ class Exchange:
                 self.seq = first + place
                 batch.events[place] += self._administer(command)
         self._flush(batch)
-        for key in list(batch.named):
-            self._keep(key, batch)
         self.seq = first + len(commands) - 1
         return [
             Entry(first + place, command, tuple(events))
@@ -267,20 +265,12 @@ class Exchange:
         wrong = identities.problem(order.client_order_id)
         if key in batch.named:
             self._flush(batch)
-            self._keep(key, batch)
         answer = wrong or self._identities.seen(order)
         if answer is None:
             batch.named[key] = place
             return False
         batch.events[place].append(answer)
         return True
-
-    def _keep(self, key: tuple[str, str], batch: _Batch) -> None:
-        """Remember what a named order of the batch was answered."""
-        place = batch.named.pop(key)
-        command = batch.commands[place]
-        assert isinstance(command, Submit)
-        self._identities.keep(command, batch.events[place][0])
 
     def _change(self, command: Amend | Cancel, number: int, place: int, batch: _Batch) -> None:
         events = batch.events[place]
@@ -301,7 +291,7 @@ class Exchange:
         batch.add(order.slot, place, self._intake.amendment(command, order))
 
     def _flush(self, batch: _Batch) -> None:
-        """Run the pending orders of each slot and put the events to their commands."""
+        """Run the pending orders of each slot, put the events to their commands, and remember answers to named ones."""
         for slot, messages in batch.messages.items():
             places = batch.places[slot]
             for message, event in self._books.run(slot, messages):
@@ -311,6 +301,11 @@ class Exchange:
                 events.append(event)
         batch.messages.clear()
         batch.places.clear()
+        for place in batch.named.values():
+            command = batch.commands[place]
+            assert isinstance(command, Submit)
+            self._identities.keep(command, batch.events[place][0])
+        batch.named.clear()
 
     def _basket(self, command: Basket) -> list[Event]:
         wrong: Event | None = self.members.refusal(command.participant)

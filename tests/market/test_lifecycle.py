@@ -217,6 +217,19 @@ def test_a_basket_fills_all_its_legs_or_none() -> None:
     assert exchange.contracted(one) == {"anna": 100, "ben": -100}
 
 
+def test_orders_and_baskets_share_their_names_also_within_a_batch() -> None:
+    exchange = market()
+    one, two = exchange.open_slots()[:2]
+    order = replace(ask(one), client_order_id="x")
+    basket = Basket("anna", (Leg(one, "sell", 10_000, 10), Leg(two, "sell", 10_000, 10)), client_order_id="x")
+    told = [event for event in events(exchange, order, basket, order) if not isinstance(event, Cancelled)]
+    assert [event.code if isinstance(event, Rejected) else event for event in told] == [
+        Accepted(7),
+        "ID_REUSED",
+        Accepted(7),
+    ]
+
+
 def test_a_basket_with_a_bad_leg_names_it() -> None:
     exchange = market()
     one, two = exchange.open_slots()[:2]
