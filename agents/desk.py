@@ -155,6 +155,15 @@ class Desk:
                 self._wants.pop(order, None)
         self._open = slots
 
+    def silence(self, member: int) -> None:
+        """Quote no more for a row of the population; what it has in the books is for others to cancel."""
+        mine = self.member == member
+        self.left[mine] = 0
+        self.live[mine] = NO_PRICE
+        self.resting[mine] = 0
+        for order in self.order[mine].tolist():
+            self._wants.pop(order, None)
+
     # -- quotes out ----------------------------------------------------------------------------------------------
 
     def quote(self, spacing: int) -> tuple[Actions, list[Command]]:

@@ -9,14 +9,13 @@ that was said and done goes to the ledger in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import index
 from pathlib import Path
 from typing import Any, Protocol
 
 import mesa
 import numpy as np
-from numpy.typing import NDArray
 
 from agents import tables
 from agents.desk import Desk, Group
@@ -28,14 +27,15 @@ from agents.scenario import UTILITY, Scenario, ScenarioError, load_scenario
 from agents.scenario_files import UTILITY_CONNECTION
 from agents.seeds import child, generator
 from agents.strategies import create
+from agents.verification import verify
 from grid import gate as grid_gate
-from grid.powerflow import PowerFlowError, nearest
 from market.events import Entry, Opened, Rejected, Settled
 from market.exchange import Exchange
 from market.orders import (
     AdvanceClock,
     Command,
     CreateMarket,
+    MassCancel,
     RecordMeter,
     Register,
     Settle,
@@ -50,7 +50,6 @@ SHIPPED = Path(__file__).resolve().parent.parent / "scenarios"
 UTILITY_WH = 10**9
 """The utility's standing orders: more than any feeder carries in a slot."""
 
-Floats = NDArray[np.float64]
 Counts = Mapping[str, int]
 Progress = Callable[[int, int, Counts], None]
 """Called after each step with the number of slots done, their total, and totals so far: orders, trades, wh, limited."""
@@ -151,20 +150,46 @@ class MarketModel(mesa.Model):
         """Trade until the next gate closure. Raises GridViolation if the wires do not carry what was traded."""
         if not self.running:
             raise RuntimeError("the run has ended; make a new model")
-        self.running = False
-        slot = self.first_slot + self.steps - 1
-        self._trade_until(self.exchange.clock.gate(slot))
-        self._verify(slot)
-        last = self.steps == self.slots
-        if last:
-            self._advance(self.exchange.clock.end(slot))
-        self._settle()
+        for _ in self._moments():
+            pass
+        entries = self.drain()
         if self.ledger is not None:
-            self.ledger.append(self._entries)
-        self.record.entries += len(self._entries)
-        self._entries = []
-        self.datacollector.collect(self)
-        self.running = not last
+            self.ledger.append(entries)
+
+    def play(self) -> Iterator[int]:
+        """All that is left of the run by moments: the time [ns] of what happens next, told before it happens.
+
+        A live market waits for that time. Until it asks for the next moment it may `visit`, `withdraw` and `drain`.
+        Raises like `step`.
+        """
+        while self.running:
+            self.steps += 1
+            yield from self._moments()
+
+    def visit(self, now: int, commands: Sequence[Command]) -> list[Entry]:
+        """Commands of others at `now` [ns], before the next moment: answers, in order. `drain` has them too."""
+        self._advance(now)
+        entries = self.exchange.apply_many(commands)
+        self._entries += entries
+        for entry in entries:
+            self.desk.overhear(entry)
+        return entries
+
+    def withdraw(self, name: str, now: int) -> None:
+        """From `now` on somebody else quotes for this participant: its strategy falls silent, its orders are taken out.
+
+        Raises KeyError if the scenario has no such participant.
+        """
+        row = self._rows[name]
+        self._advance(now)
+        self.desk.silence(row)
+        self._say(MassCancel(name))
+
+    def drain(self) -> list[Entry]:
+        """Entries since the last call, in order, for the ledger."""
+        entries, self._entries = self._entries, []
+        self.record.entries += len(entries)
+        return entries
 
     def results(self) -> Results:
         """Tables and summary of a finished run, with the runs for comparison that the scenario asks for.
@@ -207,8 +232,22 @@ class MarketModel(mesa.Model):
             *(Register(name, place) for name, place in zip(people.ids, people.connections, strict=True)),
         )
 
-    def _trade_until(self, gate: int) -> None:
-        """All rounds up to the gate closure at `gate` [ns], and the closure."""
+    def _moments(self) -> Iterator[int]:
+        """One step, by moments."""
+        self.running = False
+        slot = self.first_slot + self.steps - 1
+        yield from self._trade_until(self.exchange.clock.gate(slot))
+        verify(self.gate, self.record, slot, self.exchange.schedule(slot))
+        last = self.steps == self.slots
+        if last:
+            yield self.exchange.clock.end(slot)
+            self._advance(self.exchange.clock.end(slot))
+        self._settle()
+        self.datacollector.collect(self)
+        self.running = not last
+
+    def _trade_until(self, gate: int) -> Iterator[int]:
+        """All rounds up to the gate closure at `gate` [ns], and the closure, by moments."""
         clock, rounds = self.exchange.clock, self.scenario.market.rounds
         start = gate - clock.length
         if self.steps == 1:
@@ -216,7 +255,9 @@ class MarketModel(mesa.Model):
         sent = 0
         for begin in range(start, gate, clock.length):
             for number in range(rounds):
-                self._advance(begin + number * clock.length // rounds)
+                moment = begin + number * clock.length // rounds
+                yield moment
+                self._advance(moment)
                 actions, commands = self.desk.quote(self._spacing)
                 if commands:
                     entries = self.exchange.apply_many(commands)
@@ -225,6 +266,7 @@ class MarketModel(mesa.Model):
                     sent += len(commands)
             self._sketch()
         self.record.orders.append(sent)
+        yield gate
         self._advance(gate)
 
     def _advance(self, now: int) -> None:
@@ -260,49 +302,6 @@ class MarketModel(mesa.Model):
             for side, levels in zip(("buy", "sell"), self.exchange.depth(slot), strict=True):
                 price, quantity = np.array(levels, dtype=np.int64).reshape(-1, 2).T
                 self.record.depth.append(Ladder(slot, now, side, price, quantity))
-
-    def _verify(self, slot: int) -> None:
-        """The state of the grid with all that was traded, by an engine that had no part in admitting it.
-
-        Where trading without a gate went beyond any state, the slot has the violation `diverged` and the state at the
-        largest share of its trades that has one.
-        """
-        people, column = self.population, slot - self.first_slot
-        baseline, reactive = people.baseline(slot)
-        schedule = self.exchange.schedule(slot)
-        self.record.schedule[column] = schedule
-        self.record.metered[:, column] = (baseline + schedule)[people.connection_index]
-        power: Floats = np.array([baseline, schedule, reactive]) / self.scenario.slot_hours
-        try:
-            flow, share = nearest(people.feeder, *power)
-        except PowerFlowError as cause:
-            reason = f"what flows without any trade is more than the wires can carry (seed {self.record.seed})"
-            raise PowerFlowError(
-                cause.feeder, slot, f"{reason}; lower it in the scenario, or use a stronger feeder"
-            ) from cause
-        self.record.flows.append(flow)
-        if isinstance(self.gate, grid_gate.FeederGate):
-            found = self.gate.verify([slot])
-            made = [item for item in found if item.by_trade]
-            if made:
-                error = grid_gate.GridViolation(made[0])
-                error.args = (f"{error} (seed {self.record.seed})",)
-                raise error
-        else:
-            found = self._unguarded(slot, power[0], share * power[1], power[2])
-            if share < 1:
-                found.append(grid_gate.Violation(slot, "diverged", np.inf, 1.0, 1.0))
-        self.record.violations += found
-
-    def _unguarded(self, slot: int, baseline: Floats, schedule: Floats, reactive: Floats) -> list[grid_gate.Violation]:
-        """Limits that a slot breaks which no gate has watched; all (C,), in W and var."""
-        feeder, settings, var = self.population.feeder, self.exchange.settings, reactive[np.newaxis]
-        before = grid_gate.violations(feeder, settings, baseline[np.newaxis], var)
-        known = {item.element: item.value for item in before}
-        return [
-            item._replace(slot=slot, before=known.get(item.element, item.limit))
-            for item in grid_gate.violations(feeder, settings, (baseline + schedule)[np.newaxis], var)
-        ]
 
     def _settle(self) -> None:
         """Meter and settle every slot that has been delivered; book the money of new trades."""
