@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.laboratory_crowd import PPM, Crowd, settings
+from agents.laboratory_crowd import Crowd, settings
 from agents.laboratory_file import Laboratory
 from agents.strategies import NO_PRICE, Market, Orders, Shouts, Strategy, Traders, create
 from grid.zones import ZoneGate
@@ -23,6 +23,7 @@ from market.events import Entry, Rejected, Traded
 from market.exchange import Exchange
 from market.orders import AdvanceClock, Amend, Cancel, Command, CreateMarket, Register, Submit
 from market.slots import NS, format_time
+from market.spread import threshold
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -31,6 +32,9 @@ COLUMNS = ("period", "step", "buyer", "seller", "price", "value", "cost", "maker
 """Of a trade: period and step from 0, rows of the traders, prices, and 1 if the quote that had waited was an ask."""
 _LEAST_BLOCK, _LARGEST_BLOCK = 16, 2048
 _DRAWS = 1024
+_SILENCE = Shouts(
+    np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+)
 
 
 @dataclass
@@ -107,6 +111,7 @@ class Session:
         crowd = self._crowd
         self._period, self._slot, self._step, self._idle = period, period + 1, 0, 0
         self._apply([self._time(0)])
+        self._need = -1, 0
         self._told = self._threshold()
         self._left = [len(units) for units in crowd.units]
         self._limit = [units[0] for units in crowd.units]
@@ -227,10 +232,13 @@ class Session:
         number = self._crowd.group[trader]
         rows = self._rows[number] if self._groups[number].remembers else [trader]
         orders = self._quotes_of(number, rows)
-        at = np.flatnonzero(orders.index == rows.index(trader))
-        if not len(at):
-            return NO_PRICE, False
-        price, quantity = int(orders.price[at[0]]), int(orders.quantity[at[0]])
+        at = place = rows.index(trader)
+        if len(orders.index) <= place or orders.index[place] != place:  # not everybody has something to say
+            places = np.flatnonzero(orders.index == place)
+            if not len(places):
+                return NO_PRICE, False
+            at = int(places[0])
+        price, quantity = int(orders.price[at]), int(orders.quantity[at])
         if quantity == 0:
             self._withdraw(trader)
             return NO_PRICE, False
@@ -268,14 +276,16 @@ class Session:
         """What anybody may know. There is no utility: the range's ends stand for its prices."""
         price = self.lab.price
         left = self._room() if self._quotes is not None else 0
-        sell, said, accepted = zip(*heard, strict=True) if heard else ((), (), ())
-        shouts = Shouts(
-            np.zeros(len(heard), dtype=np.int64), np.array(sell, dtype=np.bool_),
-            np.array(said, dtype=np.int64), np.array(accepted, dtype=np.bool_),
-        )  # fmt: skip
+        shouts = _SILENCE
+        if heard:
+            sell, said, accepted = zip(*heard, strict=True)
+            shouts = Shouts(
+                np.zeros(len(heard), dtype=np.int64), np.array(sell, dtype=np.bool_),
+                np.array(said, dtype=np.int64), np.array(accepted, dtype=np.bool_),
+            )  # fmt: skip
+        now = np.array((self._slot, self._bid, self._ask, self._last, self._step, left))
         return Market(
-            np.array([self._slot]), np.array([self._bid]), np.array([self._ask]), np.array([self._last]),
-            np.array([float(left)]), np.array([self._step]), np.array([left]), shouts,
+            now[0:1], now[1:2], now[2:3], now[3:4], np.array([float(left)]), now[4:5], now[5:6], shouts,
             price.floor, price.cap, price.tick, price.cap, price.floor, 0,
         )  # fmt: skip
 
@@ -393,13 +403,12 @@ class Session:
 
     def _threshold(self) -> int:
         """By how much a bid must exceed an ask to trade now, in whole ticks, as the exchange has it."""
-        rules = self.settings
-        clock = self.lab.spread_clock
-        if clock is None:
+        if self.lab.spread_clock is None:
             return 0
-        span = rules.slot_seconds * round(clock.zero_at * PPM)
-        left = max(0, span - self._step * PPM)
-        return -(-clock.start * left // (span * rules.tick)) * rules.tick
+        if self._need[0] != self._step:
+            now = (self._period * self.settings.slot_seconds + self._step) * NS
+            self._need = self._step, threshold(self.settings, self._exchange.clock, self._slot, now)
+        return self._need[1]
 
     def _strike(self) -> bool:
         """Let quotes trade that the clock has brought together; True if any did."""

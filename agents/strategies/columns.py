@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 NO_PRICE = int(np.iinfo(np.int64).min)
@@ -123,10 +124,7 @@ def tick_limits(traders: Traders, market: Market) -> tuple[Ints, Bools]:
     A bid of 10.004 ct at a tick of 0.01 ct may go up to 10.00, an ask down to 10.01. No price exists for a buyer
     whose value is below the market's floor, nor for a seller whose cost is above the cap.
     """
-    ask = np.maximum(tick_up(traders.limit, market), market.floor)
-    bid = np.minimum(tick_down(traders.limit, market), market.cap)
-    exists = np.where(traders.sell, ask <= market.cap, bid >= market.floor)
-    return np.where(traders.sell, ask, bid), exists
+    return _limits(traders.limit, traders.sell, market.floor, market.cap, market.tick)
 
 
 def round_to_trade(price: NDArray[np.float64], limits: Ints, traders: Traders, market: Market) -> Ints:
@@ -134,14 +132,41 @@ def round_to_trade(price: NDArray[np.float64], limits: Ints, traders: Traders, m
 
     `limits` come from `tick_limits`; shapes are (K,). Prices outside the market's range move to its end.
     """
-    steps = (np.clip(price, market.floor, market.cap) - market.floor) / market.tick
-    ticks = np.where(traders.sell, np.floor(steps), np.ceil(steps)).astype(np.int64)
-    whole = market.floor + ticks * market.tick
-    kept: Ints = np.where(traders.sell, np.maximum(whole, limits), np.minimum(whole, limits))
-    return kept
+    whole: Ints = _rounded(price, limits, traders.sell, market.floor, market.cap, market.tick)
+    return whole
 
 
 def quote_all(traders: Traders, price: Ints, exists: Bools, *, immediate: bool = False) -> Orders:
     """Orders for the whole quantity left of every want for which a price exists."""
+    if exists.all():
+        return Orders(np.arange(len(exists)), price, traders.quantity, immediate)
     index = np.flatnonzero(exists)
     return Orders(index, price[index], traders.quantity[index], immediate)
+
+
+# Compiled, because a client or a laboratory quotes for few wants at a time: there each array operation costs its call.
+
+
+@njit(cache=True)
+def _limits(limit: Ints, sell: Bools, floor: int, cap: int, tick: int) -> tuple[Ints, Bools]:
+    limits, exists = np.empty(len(limit), np.int64), np.empty(len(limit), np.bool_)
+    for k in range(len(limit)):
+        if sell[k]:
+            limits[k] = max(floor - (floor - limit[k]) // tick * tick, floor)
+            exists[k] = limits[k] <= cap
+        else:
+            limits[k] = min(floor + (limit[k] - floor) // tick * tick, cap)
+            exists[k] = limits[k] >= floor
+    return limits, exists
+
+
+@njit(cache=True)
+def _rounded(price: NDArray[np.float64], limits: Ints, sell: Bools, floor: int, cap: int, tick: int) -> Ints:
+    whole = np.empty(len(price), np.int64)
+    for k in range(len(price)):
+        steps = (min(max(price[k], float(floor)), float(cap)) - floor) / tick
+        if sell[k]:
+            whole[k] = max(floor + np.int64(np.floor(steps)) * tick, limits[k])
+        else:
+            whole[k] = min(floor + np.int64(np.ceil(steps)) * tick, limits[k])
+    return whole

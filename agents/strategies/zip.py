@@ -98,13 +98,11 @@ class Zip:
             self._draw_traders(traders.keys, rng)
         limits, exists = tick_limits(traders, market)
         wish = np.empty(len(traders))
-        column_of = market.number[traders.slot]
         for column, number in enumerate(market.number.tolist()):
-            rows = np.flatnonzero(column_of == number)
             state = self._slot(number, (market.cap - market.floor) * _LEAST_SCALE)
-            state.meet(traders.key[rows], traders.sell[rows], traders.limit[rows])
+            state.meet(traders, column)
             self._hear(state, column, market, rng)
-            wish[rows] = state.price[traders.key[rows]]
+            _tell(traders.key, traders.slot, column, state.price, wish)
         self._forget(int(market.number[0]) if len(market.number) else 0)
         return quote_all(traders, round_to_trade(wish, limits, traders, market), exists)
 
@@ -131,16 +129,14 @@ class Zip:
 
     def _hear(self, state: _Slot, column: int, market: Market, rng: np.random.Generator) -> None:
         shouts: Shouts = market.shouts
-        here = np.flatnonzero(shouts.slot == column)
-        keys = np.flatnonzero(state.known)
-        if not len(here) or not len(keys):
+        count = np.count_nonzero(shouts.slot == column)
+        if not count or not len(state.keys):
             return
         # One pair of draws per shout and trader, used or not: nobody's luck depends on another's private limit.
-        draws = rng.random((len(here), len(keys), 2))
-        draws[:, :, 0] *= self._parameters.target_ratio
-        draws[:, :, 1] *= self._parameters.target_ticks * market.tick
+        draws = rng.random((count, len(state.keys), 2))
+        ratio, distance = self._parameters.target_ratio, self._parameters.target_ticks * market.tick
         _learn(
-            shouts.sell[here], shouts.price[here], shouts.accepted[here], draws, keys,
+            shouts.slot, column, shouts.sell, shouts.price, shouts.accepted, draws, ratio, distance, state.keys,
             state.sell, state.active, state.limit, self._rate, self._momentum, float(market.floor), float(market.cap),
             state.price, state.step,
         )  # fmt: skip
@@ -154,6 +150,8 @@ class _Slot:
     """At opening, relative."""
     least_scale: float
     """What margins of limits near zero are relative to."""
+    keys: Ints
+    """Those seen so far, rising."""
     known: Bools
     active: Bools
     sell: Bools
@@ -167,22 +165,17 @@ class _Slot:
         keys = len(margin)
         false = np.zeros(keys, dtype=np.bool_)
         zero = np.zeros(keys)
-        return cls(margin, least_scale, false, false.copy(), false.copy(), zero, zero.copy(), zero.copy())
+        none = np.empty(0, dtype=np.int64)
+        return cls(margin, least_scale, none, false, false.copy(), false.copy(), zero, zero.copy(), zero.copy())
 
-    def meet(self, key: Ints, sell: Bools, limit: Ints) -> None:
+    def meet(self, traders: Traders, column: int) -> None:
         """Note who is in the market; who is seen for the first time gets a price."""
-        self.active[:] = False
-        self.active[key] = True
-        fresh = ~self.known[key]
-        moved = ~fresh & (self.limit[key] != limit)
-        if fresh.any() or moved.any():
-            kept = np.abs(self.price[key] - self.limit[key]) / self._scale(self.limit[key])
-            away = np.where(fresh, self.margin[key], kept) * self._scale(limit)
-            price = np.where(sell, limit + away, limit - away)
-            self.price[key] = np.where(fresh | moved, price, self.price[key])
-            self.known[key] = True
-            self.sell[key] = sell
-            self.limit[key] = limit
+        fresh = _meet(
+            traders.key, traders.slot, column, traders.sell, traders.limit, self.margin, self.least_scale,
+            self.known, self.active, self.sell, self.limit, self.price,
+        )  # fmt: skip
+        if fresh:
+            self.keys = np.flatnonzero(self.known)
 
     def margins(self) -> Floats:
         """Present relative margins of all keys; those of the opening for wants that never appeared here."""
@@ -193,16 +186,53 @@ class _Slot:
 
 
 @njit(cache=True)
-def _learn(
-    shout_sell: Bools, shout_price: Ints, accepted: Bools, draws: Floats, keys: Ints,
-    sell: Bools, active: Bools, limit: Floats, rate: Floats, momentum: Floats, low: float, high: float,
-    price: Floats, step: Floats,
-) -> None:  # fmt: skip
-    """Move `price` and `step` (arrays over all keys, in place) of `keys` through all shouts in their order.
+def _meet(
+    key: Ints, slot: Ints, column: int, sells: Bools, limits: Ints, margin: Floats, least_scale: float,
+    known: Bools, active: Bools, sell: Bools, limit: Floats, price: Floats,
+) -> bool:  # fmt: skip
+    """Note the wants of a slot in the arrays over all keys, in place; True if there is a key not seen before."""
+    active[:] = False
+    found = False
+    for k in range(len(key)):
+        if slot[k] != column:
+            continue
+        i = key[k]
+        active[i] = True
+        if known[i] and limit[i] == limits[k]:
+            continue
+        away = margin[i]
+        if known[i]:
+            away = abs(price[i] - limit[i]) / max(abs(limit[i]), least_scale)
+        found |= not known[i]
+        known[i], sell[i], limit[i] = True, sells[k], float(limits[k])
+        away *= max(abs(limit[i]), least_scale)
+        price[i] = limit[i] + away if sells[k] else limit[i] - away
+    return found
 
-    `draws` (H, len(keys), 2): how far R is from 1 and A from 0 for each shout and trader.
+
+@njit(cache=True)
+def _tell(key: Ints, slot: Ints, column: int, price: Floats, wish: Floats) -> None:
+    for k in range(len(key)):
+        if slot[k] == column:
+            wish[k] = price[key[k]]
+
+
+@njit(cache=True)
+def _learn(
+    slot: Ints, column: int, shout_sell: Bools, shout_price: Ints, accepted: Bools, draws: Floats, ratio: float,
+    distance: float, keys: Ints, sell: Bools, active: Bools, limit: Floats, rate: Floats, momentum: Floats,
+    low: float, high: float, price: Floats, step: Floats,
+) -> None:  # fmt: skip
+    """Move `price` and `step` (arrays over all keys, in place) of `keys` through a slot's shouts in their order.
+
+    `draws` (H, len(keys), 2) in [0, 1): how far R is from 1, in parts of `ratio`, and A from 0, in parts of `distance`,
+    for each of its H shouts and each trader.
     """
-    for h in range(len(shout_price)):
+    heard = -1
+    for h in range(len(slot)):
+        if slot[h] != column:
+            continue
+        heard += 1
         q = float(shout_price[h])
         by_ask = shout_sell[h]
         for k in range(len(keys)):
@@ -221,7 +251,7 @@ def _learn(
                     direction = 1.0
             if direction == 0.0:
                 continue
-            target = q + direction * (abs(q) * draws[h, k, 0] + draws[h, k, 1])
+            target = q + direction * (abs(q) * (ratio * draws[heard, k, 0]) + distance * draws[heard, k, 1])
             step[i] = momentum[i] * step[i] + (1.0 - momentum[i]) * rate[i] * (target - p)
             moved = min(max(p + step[i], low), high)
             price[i] = max(moved, limit[i]) if sell[i] else min(moved, limit[i])
