@@ -19,7 +19,7 @@ from market.ledger import LedgerError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in migrations/versions, known here so that opening a ledger need not import Alembic."""
 APPLICATION = 0x57415454
 """SQLite's application_id of a ledger: "WATT"."""
@@ -42,6 +42,35 @@ posting = sa.Table(
     sa.Column("asset", sa.Text, nullable=False),
     sa.Column("amount", sa.BigInteger, nullable=False),
 )
+tile = sa.Table(
+    "tile",
+    metadata,
+    sa.Column("level", sa.BigInteger, primary_key=True),
+    sa.Column("position", sa.BigInteger, primary_key=True),
+    sa.Column("hashes", sa.LargeBinary, nullable=False),
+)
+checkpoint = sa.Table(
+    "checkpoint",
+    metadata,
+    sa.Column("size", sa.BigInteger, primary_key=True),
+    sa.Column("note", sa.Text, nullable=False),
+)
+verifier = sa.Table(
+    "verifier",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+)
+APPEND_ONLY = {
+    "journal": ("seq",),
+    "posting": ("seq", "line"),
+    "tile": ("level", "position"),
+    "checkpoint": ("size",),
+    "verifier": ("number",),
+}
+"""Tables that are only ever added to, and their primary keys."""
 
 
 def append_only(table: str, dialect: str) -> list[str]:
@@ -51,7 +80,7 @@ def append_only(table: str, dialect: str) -> list[str]:
     """
     if dialect != "sqlite":
         raise NotImplementedError(f"append-only triggers are not written for {dialect} yet")
-    key = {"journal": "seq = NEW.seq", "posting": "seq = NEW.seq AND line = NEW.line"}[table]
+    key = " AND ".join(f"{column} = NEW.{column}" for column in APPEND_ONLY[table])
     exists = f"EXISTS (SELECT 1 FROM {table} WHERE {key})"  # noqa: S608 (names of ours)
     refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
     return [
@@ -63,7 +92,7 @@ def append_only(table: str, dialect: str) -> list[str]:
 
 def triggers() -> dict[str, str]:
     """Name and statement of every trigger that keeps a ledger append-only."""
-    statements = [*append_only("journal", "sqlite"), *append_only("posting", "sqlite")]
+    statements = [statement for table in APPEND_ONLY for statement in append_only(table, "sqlite")]
     return {statement.split()[2]: statement for statement in statements}
 
 

@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import sqlalchemy as sa
 
-from market import journal, schema
+from market import journal, keyring, schema
 from market.events import Entry
 from market.frames import settlements_frame, trades_frame
+from market.keyring import KeyRow
 from market.ledger import LedgerError, Posting, fold, market_settings, postings, require_zero_sums
+from market.merkle import Log, Tree
+from market.notes import Checkpoint, NoteError, Signer
+from market.notes import sign as signed_note
 from market.orders import CreateMarket, MarketSettings
 from market.schema import current, downgrade, upgrade
 
@@ -29,6 +33,9 @@ __all__ = ["Ledger", "LedgerError", "Meta", "current", "downgrade", "upgrade"]
 CHUNK = 10_000
 """Rows read at a time, so that a ledger of any length fits into memory."""
 
+SIGN_EVERY = 1000
+"""Entries between two checkpoints, as closely as the transactions allow."""
+
 LOWEST = -(2**62)
 """A sequence number below any that a ledger can hold, honest or not."""
 
@@ -36,6 +43,10 @@ JournalRow = tuple[int, bytes, bytes]
 """seq, body, leaf."""
 PostingRow = tuple[int, int, str, str, int]
 """seq, line, account, asset, amount."""
+TileRow = tuple[int, int, bytes]
+"""level, position, hashes; see `market.merkle`."""
+CheckpointRow = tuple[int, str]
+"""size, signed note; see `market.notes`."""
 
 
 class Meta(NamedTuple):
@@ -56,11 +67,15 @@ class Ledger:
         schema.check(path)
         self.path = path
         self._market: CreateMarket | None = None
+        self._tree: Tree | None = None
+        self._signer: Signer | None = None
+        self._signed = 0
         self._engine = schema.connect(path, readonly=readonly)
         self._lock = None if readonly else schema.WriterLock(path)
         try:
             self._insert_entry = str(sa.insert(schema.journal).compile(dialect=self._engine.dialect))
             self._insert_posting = str(sa.insert(schema.posting).compile(dialect=self._engine.dialect))
+            self._insert_tile = str(sa.insert(schema.tile).compile(dialect=self._engine.dialect))
             self._last: int = self._rows(sa.select(sa.func.coalesce(sa.func.max(schema.journal.c.seq), 0)))[0][0]
         except BaseException:
             self.close()
@@ -105,8 +120,7 @@ class Ledger:
         Raises LedgerError, and stores nothing, if the entries do not continue the journal, their postings do not
         balance, or the disk refuses; JournalError if one has no canonical form. The ledger stays usable.
         """
-        if self._lock is None:
-            raise LedgerError(f"{self.path}: is open for reading only; open it with readonly=False")
+        self._require_writer()
         moved: list[PostingRow] = []
         market = self._market or self._find_market()
         for seq, entry in enumerate(entries, self._last + 1):
@@ -117,13 +131,93 @@ class Ledger:
                 moved += [(seq, line, *posting) for line, posting in enumerate(caused)]
         bodies = journal.encode_all(entries)
         rows: list[JournalRow] = [(seq, body, journal.leaf(body)) for seq, body in enumerate(bodies, self._last + 1)]
+        tree = (self._tree or self.log().tree()).copy()
+        tiles = tree.extend([leaf for _, _, leaf in rows])
+        signed = self._checkpoint(tree) if tree.size >= self._signed + SIGN_EVERY else []
         with schema.explained(self.path), self._engine.execution_options(writes=True).begin() as connection:
             if rows:
                 connection.exec_driver_sql(self._insert_entry, rows)
             if moved:
                 connection.exec_driver_sql(self._insert_posting, moved)
-        self._market = market
+            if tiles:
+                connection.exec_driver_sql(self._insert_tile, [tuple(tile) for tile in tiles])
+            if signed:
+                connection.execute(sa.insert(schema.checkpoint), signed)
+        self._market, self._tree = market, tree
         self._last += len(rows)
+        if signed:
+            self._signed = self._last
+
+    def sign_with(self, signer: Signer) -> None:
+        """Sign what is appended from now on, every thousand entries and when `sign` is called.
+
+        Raises LedgerError if another key signs this ledger; `rotate` hands over.
+        """
+        self._require_writer()
+        rows = self.keys()
+        if not rows:
+            rows = [keyring.first(signer)]
+            self._store(schema.verifier, rows[0]._asdict())
+        if rows[-1].key != str(signer.verifier):
+            raise LedgerError(
+                f"{self.path}: is signed with the key {rows[-1].key}, not {signer.verifier}; use that key, or hand "
+                "over to the new one with `wattbook keys rotate`"
+            )
+        self._signer = signer
+        self._signed = max((size for size, _ in self.checkpoints()), default=0)
+
+    def sign(self) -> str | None:
+        """Sign all entries stored so far; returns the newest checkpoint, None for a ledger without entries.
+
+        Raises LedgerError if no key was given with `sign_with`.
+        """
+        if self._signer is None:
+            raise LedgerError(f"{self.path}: no key to sign with; call sign_with first")
+        self._tree = self._tree or self.log().tree()
+        if self._last > self._signed:
+            self._store(schema.checkpoint, self._checkpoint(self._tree)[0])
+            self._signed = self._last
+        return max(self.checkpoints(), default=(0, None))[1]
+
+    def rotate(self, old: Signer, new: Signer) -> None:
+        """Sign all entries with the old key a last time, and hand over to the new one. Raises LedgerError."""
+        self.sign_with(old)
+        self.sign()
+        try:
+            row = keyring.handover(self.keys(), self._last, old, new)
+        except NoteError as error:
+            raise LedgerError(f"{self.path}: {error}") from error
+        self._store(schema.verifier, row._asdict())
+        self._signer = new
+
+    def keys(self) -> list[KeyRow]:
+        """The public keys that sign this ledger, oldest first. `market.keyring` verifies them."""
+        return [KeyRow(*row) for row in self._rows(sa.select(schema.verifier).order_by(schema.verifier.c.number))]
+
+    def checkpoints(self, first: int = LOWEST, last: int = -LOWEST) -> list[CheckpointRow]:
+        """(size, note) of the checkpoints over `first` to `last` entries, as stored."""
+        size = schema.checkpoint.c.size
+        return self._rows(sa.select(schema.checkpoint).where(size >= first, size <= last).order_by(size))
+
+    def tiles(self, level: int, first: int = LOWEST, last: int = -LOWEST) -> list[TileRow]:
+        """(level, position, hashes) of the tiles `first` to `last` of a level, as stored."""
+        found = sa.select(schema.tile).where(schema.tile.c.level == level)
+        place = schema.tile.c.position
+        return self._rows(found.where(place >= first, place <= last).order_by(place))
+
+    def log(self, size: int | None = None) -> Log:
+        """The Merkle log over the first `size` entries, all by default, for roots and proofs."""
+
+        def tile(level: int, position: int) -> bytes | None:
+            rows = self.tiles(level, position, position)
+            return rows[0][2] if rows else None
+
+        def leaves(first: int, last: int) -> list[bytes]:
+            column = schema.journal.c.seq
+            rows = self._rows(sa.select(schema.journal.c.leaf).where(column > first, column <= last).order_by(column))
+            return [leaf for (leaf,) in rows]
+
+        return Log(self._last if size is None else size, tile, leaves)
 
     def __len__(self) -> int:
         """Number of the last entry that was stored when this ledger was opened, or by it since."""
@@ -193,6 +287,21 @@ class Ledger:
         meter reading was known.
         """
         return settlements_frame(self.entries(), self._settings())
+
+    def _checkpoint(self, tree: Tree) -> list[dict[str, Any]]:
+        """The row of a checkpoint over the tree, none without a key."""
+        if self._signer is None:
+            return []
+        text = Checkpoint(self._signer.name, tree.size, tree.root()).text()
+        return [{"size": tree.size, "note": signed_note(text, [self._signer])}]
+
+    def _store(self, table: sa.Table, row: dict[str, Any]) -> None:
+        with schema.explained(self.path), self._engine.execution_options(writes=True).begin() as connection:
+            connection.execute(sa.insert(table), row)
+
+    def _require_writer(self) -> None:
+        if self._lock is None:
+            raise LedgerError(f"{self.path}: is open for reading only; open it with readonly=False")
 
     def _journal_pages(self, first: int, size: int = CHUNK) -> Iterator[list[JournalRow]]:
         by_seq = sa.select(schema.journal).order_by(schema.journal.c.seq).limit(size)

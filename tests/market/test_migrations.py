@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import sqlite3
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -8,19 +10,30 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from market import schema
+from market import journal, schema
 from market.audit import audit
+from market.events import Entry
 from market.ledger import LedgerError
+from market.merkle import Tree
+from market.orders import Cancel
 from market.store import Ledger, current, downgrade, upgrade
 from tests.market import day
 from tests.market.day import ledger_at
 
-LATER = {"meter", "settlement", "checkpoint", "tile"}
+CASES = Path(__file__).parent.parent / "cases" / "ledger"
+OLD_ENTRIES = "c30a8c3a7bc64df7f1450b68b0f11868587a92963772650da2644b4fb82dacc3"
+LATER = {"meter", "settlement", "checkpoint", "tile", "verifier"}
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return ledger_at(tmp_path / "ledger.db", day.entries())
+
+
+def tree_of(bodies: list[bytes]) -> Tree:
+    tree = Tree()
+    tree.extend([journal.leaf(body) for body in bodies])
+    return tree
 
 
 def tables(path: Path) -> set[str]:
@@ -59,6 +72,34 @@ def test_down_and_up_again_keeps_every_entry_and_posting(path: Path) -> None:
     assert tables(path) >= LATER
     report = audit(path)
     assert (report.ok, report.entries) == (True, len(day.entries()))
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_a_ledger_of_an_earlier_schema_keeps_every_entry_gets_its_tiles_and_audits(
+    tmp_path: Path, revision: str
+) -> None:
+    path = tmp_path / "old.db"
+    path.write_bytes(gzip.decompress((CASES / f"schema_{revision}.db.gz").read_bytes()))
+    assert current(path) == revision
+    upgrade(path)
+    with Ledger.open(path) as ledger:
+        bodies = [body for _, body, _ in ledger.bodies()]
+        assert sha256(b"\n".join(bodies)).hexdigest() == OLD_ENTRIES
+        assert [row[:2] for row in ledger.tiles(0)] == [(0, 0)]
+        assert ledger.log().root() == ledger.log().tree().root() == tree_of(bodies).root()
+    report = audit(path)
+    assert (report.ok, report.entries) == (True, 404)
+
+
+def test_tiles_are_filled_anew_when_the_schema_comes_up_again(path: Path) -> None:
+    with Ledger.open(path, readonly=False) as ledger:
+        ledger.append([Entry(seq, Cancel("anna", 1), ()) for seq in range(len(ledger) + 1, 70_000)])
+        before = [ledger.tiles(level) for level in range(3)]
+    assert [len(tiles) for tiles in before] == [273, 1, 0]
+    downgrade(path, "0002")
+    upgrade(path)
+    with Ledger.open(path) as ledger:
+        assert [ledger.tiles(level) for level in range(3)] == before
 
 
 def test_upgrading_the_newest_schema_changes_nothing(path: Path) -> None:
