@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 from agents import laboratory_measures as measures
 from agents.laboratory_crowd import Crowd
 from agents.laboratory_file import Laboratory
-from agents.laboratory_market import Session
+from agents.laboratory_market import MAKERS, Session
 
 Ints = NDArray[np.int64]
 
 HEADER = ("session", "period", "step", "buyer", "seller", "price", "quantity", "value", "cost", "maker")
 """Columns of trades.csv; sessions and periods count from 1, steps from 0."""
-_SIDES = ("buy", "sell")
 FILES = ("trades.csv", "summary.json", "laboratory.yaml")
 """What `LaboratoryResults.write` leaves in a folder."""
 
@@ -87,9 +86,9 @@ class LaboratoryResults:
                     1,
                     value,
                     cost,
-                    "sell" if asks else "buy",
+                    MAKERS[maker],
                 )
-                for period, step, buyer, seller, price, value, cost, asks in trades.tolist()
+                for period, step, buyer, seller, price, value, cost, maker in trades.tolist()
             )
         return text.getvalue()
 

@@ -96,7 +96,12 @@ class SpreadClock(Section):
     """How far a bid must be above an ask for the two to trade."""
 
     start: Whole = Field(gt=0, description="At the start of a period")
-    zero_at: Real = Field(default=0.7, gt=0, le=1, description="Share of the period after which a crossing is enough")
+    zero_at: Real = Field(
+        default=0.7,
+        gt=0,
+        le=100,
+        description="Share of the period after which a crossing is enough; above 1 only with a closing auction",
+    )
 
 
 class Laboratory(Section):
@@ -124,6 +129,7 @@ class Laboratory(Section):
     traders: tuple[Traders, ...] = Field(min_length=1, description="Who trades")
     network: Network | None = Field(default=None, description="Lines between zones")
     spread_clock: SpreadClock | None = Field(default=None, description="The most valuable trades first")
+    closing: bool = Field(default=False, description="A call auction of the quotes that are left ends each period")
 
     @property
     def lines(self) -> list[zones.Line]:
@@ -192,7 +198,9 @@ def _together(parts: Mapping[str, Any], given: set[str]) -> list[str]:
         lines = [zones.Line(line.start, line.end, line.cap) for line in parts["network"].lines]
         found += [f"network.{fault}" for fault in zones.problems(lines)]
     if parts["spread_clock"] is not None:
-        found += _spread_clock(parts["spread_clock"], parts["price"], "quotes_per_period" in given)
+        found += _spread_clock(
+            parts["spread_clock"], parts["price"], "quotes_per_period" in given, parts["closing"] is not False
+        )
     return found
 
 
@@ -228,8 +236,10 @@ def _traders(groups: tuple[Traders, ...], network: Network | None) -> list[str]:
     return found
 
 
-def _spread_clock(clock: SpreadClock, price: Prices | None, limited: bool) -> list[str]:
+def _spread_clock(clock: SpreadClock, price: Prices | None, limited: bool, closing: bool) -> list[str]:
     found = []
+    if clock.zero_at > 1 and not closing:
+        found.append(f"spread_clock.zero_at: must be <= 1, got {clock.zero_at:g}; or say closing: true")
     if price is not None and clock.start // price.tick >= MAX_LEVELS:
         found.append(f"spread_clock.start: must be less than {MAX_LEVELS} ticks, got {clock.start}")
     if not limited:

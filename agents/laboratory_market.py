@@ -28,8 +28,9 @@ from market.spread import threshold
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-COLUMNS = ("period", "step", "buyer", "seller", "price", "value", "cost", "maker_sells")
-"""Of a trade: period and step from 0, rows of the traders, prices, and 1 if the quote that had waited was an ask."""
+COLUMNS = ("period", "step", "buyer", "seller", "price", "value", "cost", "maker")
+"""Of a trade: period and step from 0, rows of the traders, prices, and whose quote had waited, a place in `MAKERS`."""
+MAKERS = ("buy", "sell", "both")
 _LEAST_BLOCK, _LARGEST_BLOCK = 16, 2048
 _DRAWS = 1024
 _SILENCE = Shouts(
@@ -101,6 +102,8 @@ class Session:
                 self._ask_one_by_one()
             if self._batch:
                 self._flush(self._step)
+            if self.lab.closing:
+                self._close()
             if period + 1 < self.lab.periods:
                 self._tell_the_rest()
         return np.array(self.trades, dtype=np.int64).reshape(-1, len(COLUMNS))
@@ -380,16 +383,25 @@ class Session:
 
     def _book(self, deal: Traded, step: int) -> None:
         buyer, seller = self._owner[deal.buy_order], self._owner[deal.sell_order]
-        maker_sells = deal.resting == "sell"
         self._last = deal.price
-        self._shouts.append((not maker_sells, deal.price, True))
-        row = (self._period, step, buyer, seller, deal.price, self._limit[buyer], self._limit[seller], int(maker_sells))
+        # In an auction both sides have said what was accepted.
+        self._shouts += [(side != "buy", deal.price, True) for side in ("sell", "buy") if side != deal.resting]
+        maker = MAKERS.index(deal.resting)
+        row = (self._period, step, buyer, seller, deal.price, self._limit[buyer], self._limit[seller], maker)
         self.trades.append(row)
         for trader in (buyer, seller):
             self._forget(trader)
             self._left[trader] -= 1
             if self._left[trader]:
                 self._limit[trader] = self._crowd.units[trader][-self._left[trader]]
+
+    def _close(self) -> None:
+        """The gate of the period closes, and its auction clears what is left."""
+        (entry,) = self._apply([self._time(self.settings.slot_seconds)])
+        for event in entry.events:
+            if type(event) is Traded:
+                self._book(event, self._step)
+        self._count_active()
 
     def _apply(self, commands: Sequence[Command]) -> list[Entry]:
         """Raises RuntimeError if the exchange refuses one: a strategy broke the rules of the market."""

@@ -18,6 +18,9 @@ from market.capacity import CapacityRows, Verdict
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_NOTHING = 1e-6
+"""A flow that is none, to the tolerance of a linear program [Wh]."""
+
 
 class Line(NamedTuple):
     """A line from zone `start` to zone `end` that carries at most `cap` Wh net, in either direction."""
@@ -109,6 +112,7 @@ class ZoneGate:
 
     def __init__(self, zones: Mapping[str, str], lines: Sequence[Line]) -> None:
         """Raises ZoneError if the lines do not form trees."""
+        self._zones, self._lines = zones, lines
         self._connections = list(zones)
         self.cuts = cuts(list(zones.values()), lines)
         inside = [[zone in cut.zones for cut in self.cuts] for zone in zones.values()]
@@ -159,8 +163,22 @@ class ZoneGate:
                 admitted, constraint = room, self.cuts[row].name
         return Verdict(admitted, constraint)
 
+    def planner(self, slot: int) -> tuple[ZoneGate, CapacityRows]:
+        """A gate of its own at the present schedule, for `market.closing` to plan with.
+
+        A cap of nothing is hardly more than nothing there: to a plan, a row that allows no change at all has no state.
+        """
+        twin = ZoneGate(self._zones, self._lines)
+        rows = twin.open(slot, self._before[slot], np.zeros_like(self._before[slot]))
+        rows.schedule[:] = self._slots[slot].schedule
+        rows.upper[:] = np.maximum(rows.upper, _NOTHING)
+        twin.refresh(slot)
+        return twin, rows
+
     def refresh(self, slot: int) -> None:
-        """Nothing is approximate here, so there is nothing to renew."""
+        """The flows at the present schedule; the sensitivities are what they always are."""
+        rows = self._slots[slot]
+        rows.state[0] = (self._before[slot] + rows.schedule) @ self._inside
 
     def close(self, slot: int) -> None:
         del self._slots[slot]

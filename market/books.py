@@ -58,7 +58,7 @@ class Books:
 
     def close(self, slot: int) -> tuple[list[Order], list[Event]]:
         """Take a book away; returns all orders it ever had, and its last events, those of its auction first."""
-        events = self._auction(slot) if self._settings.design != "cda" else []
+        events = self._auction(slot) if self._settings.design != "cda" or self._settings.auction_closing else []
         book = self._books.pop(slot)
         events += [Expired(order.number, wh) for order, wh in book.resting()]
         self._schedules[slot] = book.schedule.copy()
@@ -112,14 +112,14 @@ class Books:
 
     def _auction(self, slot: int) -> list[Event]:
         """Clear all that rests in a slot at once."""
-        design = self._settings.design
-        if design == "cda" or not self._books[slot].resting():
+        if not self._books[slot].resting():
             return []
+        design = self._settings.design
         book = self._limited(slot)
         columns, known = book.columns()
         owner, origins = (book.field(name) for name in ("owner", "origins"))
         outcome = closing.clear(
-            design,
+            "call" if design == "cda" else design,
             columns,
             [order.number for order in known],
             self._settings,

@@ -45,9 +45,12 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     spread_start: int = 0
     """Spread clock: by how much a bid must exceed an ask when a slot opens; 0 switches it off. See `market.spread`."""
     spread_zero_ppm: int = 700_000
-    """Share of the trading time after which any bid that reaches an ask trades."""
+    """Share of the trading time after which any bid that reaches an ask trades; beyond the whole of it only with
+    `auction_closing`, which then clears what the clock still held back."""
     design: Design = "cda"
     """`cda` trades continuously; in the others orders rest until the gate closes, and an auction clears them."""
+    auction_closing: bool = False
+    """`cda` only: what is left when the gate closes is cleared by a call auction."""
 
 
 class CreateMarket(Message, frozen=True, tag="create_market"):

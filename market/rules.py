@@ -51,6 +51,9 @@ CODES = {
 MAX_SLOTS = 10_000
 """Most slots that may be open at once, or that the clock may jump over."""
 
+MAX_SPREAD_PPM = 100_000_000
+"""Slowest spread clock, for markets whose closing auction takes what the clock still held back."""
+
 MAX_LEGS = 64
 """Most legs of a basket."""
 MAX_SOURCES = 62
@@ -81,8 +84,9 @@ def settings_problems(settings: MarketSettings) -> list[str]:
         found.append(f"opens_before_seconds: must be at most {most}, {MAX_SLOTS} slots, got {s.opens_before_seconds}")
     if not 0 <= s.voltage_min_ppm < s.voltage_max_ppm:
         found.append(f"voltage_min_ppm: must be from 0 to below voltage_max_ppm, got {s.voltage_min_ppm}")
-    if not 0 < s.spread_zero_ppm <= 1_000_000:
-        found.append(f"spread_zero_ppm: must be from 1 to 1000000, got {s.spread_zero_ppm}")
+    most_ppm = MAX_SPREAD_PPM if s.auction_closing else 1_000_000
+    if not 0 < s.spread_zero_ppm <= most_ppm:
+        found.append(f"spread_zero_ppm: must be from 1 to {most_ppm}, got {s.spread_zero_ppm}")
     if s.max_orders > MAX_ORDERS:
         found.append(f"max_orders: must be at most {MAX_ORDERS}, got {s.max_orders}")
     return found + _price_problems(s)
@@ -101,6 +105,8 @@ def _price_problems(s: MarketSettings) -> list[str]:
             found.append(f"spread_start: must be from 0 to the price range, got {s.spread_start}")
         if s.spread_start and s.design != "cda":
             found.append(f"spread_start: goes with continuous trading only, got {s.spread_start} in design {s.design}")
+        if s.auction_closing and s.design != "cda":
+            found.append(f"auction_closing: goes with continuous trading only; design {s.design} closes with its own")
         if s.design != "cda" and (wrong := settings_problem(s.design, s)):
             found.append(wrong)
         for field in ("retail", "feed_in"):

@@ -79,7 +79,7 @@ traders:
   - {side: buy, units: [3], strategy: zap, zone: A}
   - {side: buy, units: [3], strategy: utility_only}
 network: {lines: [{from: A, to: B, cap: 1}, {from: B, to: A, cap: 1}]}
-spread_clock: {start: 2000000}
+spread_clock: {start: 2000000, zero_at: 2}
 """
     with pytest.raises(ScenarioError) as error:
         load_laboratory(text)
@@ -89,6 +89,7 @@ spread_clock: {start: 2000000}
         "traders[0].strategy: unknown strategy 'zap'", "traders[1].strategy: utility_only trades with the utility",
         "traders[1].zone: must be a zone of a line, one of A, B; is missing", "traders: need both sides",
         "network.lines[1]: closes a ring", "spread_clock.start: must be less than 524288 ticks, got 2000000",
+        "spread_clock.zero_at: must be <= 1, got 2; or say closing: true",
         "spread_clock: runs by quotes_per_period",
     ):  # fmt: skip
         assert part in told, told
@@ -204,6 +205,36 @@ def test_the_spread_clock_lets_the_most_valuable_trades_go_first(start: int) -> 
         left = start * max(0.0, 1 - int(row["step"]) / (0.7 * 300))
         assert int(row["value"]) - int(row["cost"]) >= left
     assert run(lab).summary["allocative_efficiency"] == 1.0
+
+
+@pytest.mark.parametrize("after", ["keep", "clear_quotes"])
+def test_a_closing_auction_takes_what_the_clock_held_back(after: str) -> None:
+    lab = small("truthful", "truthful", after).changed(closing=True, spread_clock={"start": 300, "zero_at": 100})
+    results = run(lab)
+    told = rows(results)
+    assert {row["maker"] for row in told} == {"both"}
+    assert {row["step"] for row in told} == {"300"}
+    for _, trades in itertools.groupby(told, key=lambda row: (row["session"], row["period"])):
+        assert len({row["price"] for row in trades}) == 1
+    without = small("truthful", "truthful", after).changed(closing=True)
+    assert all(int(row["step"]) < 300 for row in rows(run(without)) if row["maker"] != "both")
+
+
+@pytest.mark.parametrize("market", ["export", "mixed", "open"])
+def test_a_call_of_truthful_quotes_is_the_optimum_under_the_lines(market: str) -> None:
+    lab = laboratory.load(f"congestion-{market}-truthful").changed(sessions=3, closing=True)
+    called = run(lab.changed(spread_clock={"start": 400, "zero_at": 100}))
+    assert called.summary["allocative_efficiency"] == 1.0
+    assert (called.measures.efficiency == 1.0).all()
+
+
+@pytest.mark.parametrize("strategy", ["zi_c", "zip", "gd", "aa"])
+def test_a_closing_auction_adds_trades_and_takes_none_away(strategy: str) -> None:
+    lab = small(strategy, strategy).changed(quotes_per_period=60, periods=1, sessions=8)
+    clock = {"start": 150, "zero_at": 1}
+    before, after = (run(lab.changed(closing=closing, spread_clock=clock)) for closing in (False, True))
+    for plain, closed in zip(before.sessions, after.sessions, strict=True):
+        assert closed[: len(plain)].tolist() == plain.tolist()
 
 
 # -- measures ----------------------------------------------------------------------------------------------------

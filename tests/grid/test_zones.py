@@ -53,6 +53,20 @@ def test_islands_do_not_trade_with_each_other() -> None:
     assert gate.check(7, 0, 2, 1, 1) == Verdict(1, "")
 
 
+def test_a_plan_starts_where_the_gate_is_and_leaves_it_alone() -> None:
+    gate = ZoneGate(PLACES, [*TREE[:2], Line("D", "B", 0)])
+    none = np.zeros(5, dtype=np.int64)
+    rows = gate.open(7, np.array([1, 0, 0, 0, 0]), none)
+    rows.schedule[:] = [2, 0, -2, 0, 0]
+    twin, own = gate.planner(7)
+    assert own.state[0].tolist() == [3.0, 1.0, 0.0]
+    assert (own.upper > 0).all(), "a plan takes a cap of nothing for a row without a state"
+    own.schedule[:] = [0, 0, -1, 1, 0]
+    twin.refresh(7)
+    assert own.state[0].tolist() == [1.0, 0.0, 0.0]
+    assert rows.schedule.tolist() == [2, 0, -2, 0, 0]
+
+
 def test_the_kernel_rows_say_what_the_gate_says() -> None:
     gate = ZoneGate(PLACES, TREE)
     none = np.zeros(5, dtype=np.int64)
