@@ -2,15 +2,22 @@
 
     {"name": "…", "license": "…", "attribution": "…", "origin": "…",
      "buses":        [{"id", "u_rated_v", "x"?, "y"?}],
-     "lines":        [{"id", "from", "to", "r_ohm", "x_ohm", "c_f"?, "i_max_a"}],
+     "lines":        [{"id", "from", "to", "r_ohm", "x_ohm", "c_f"?, "i_max_a", "r0_ohm"?, "x0_ohm"?, "c0_f"?}],
      "transformers": [{"id", "from", "to", "s_va", "u1_v", "u2_v", "uk", "pk_w", "i0"?, "p0_w"?, "clock"?,
-                       "tap_side"?, "tap_pos"?, "tap_nom"?, "tap_min"?, "tap_max"?, "tap_size_v"?}],
+                       "tap_side"?, "tap_pos"?, "tap_nom"?, "tap_min"?, "tap_max"?, "tap_size_v"?,
+                       "winding_from"?, "winding_to"?, "r_grounding_from_ohm"?, "x_grounding_from_ohm"?,
+                       "r_grounding_to_ohm"?, "x_grounding_to_ohm"?}],
      "source":       {"bus", "u_pu"?},
      "connections":  [{"id", "bus", "phase"?, "profile"?}]}
 
 Fields with ? may be left out. Branch fields have the meaning and the units of power-grid-model's `line` and
 `transformer`: impedances and capacitances are positive sequence and of the whole branch, capacitance counts at
 50 Hz, `uk` and `i0` are fractions of one, and a transformer's impedance refers to its `to` side.
+
+A feeder whose branches all have their zero sequence (`r0_ohm`, `x0_ohm` and `c0_f` of lines, the windings of
+transformers: wye, wye_n, delta, zigzag or zigzag_n) is three-phase. There a connection may be at one phase, "a", "b"
+or "c", and the neutral; without `phase` it is balanced over the three. A feeder without any zero sequence is taken as
+its balanced equivalent, whatever phase its connections name.
 """
 
 from __future__ import annotations
@@ -25,7 +32,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grid.feeder_rules import TRANSFORMER_COLUMNS, FeederError, check, parse
+from grid import feeder_sequence as sequence
+from grid.feeder_reader import FeederError, parse
+from grid.feeder_rules import TRANSFORMER_COLUMNS, check
 
 __all__ = ["Feeder", "FeederError"]
 
@@ -59,6 +68,10 @@ class Feeder:
     """Capacitance of the whole line [F], shape (L,); half of it sits at either end."""
     i_max_a: Floats
     """Thermal limit of the whole branch [A], shape (L,)."""
+    r0_ohm: Floats
+    """Zero-sequence resistance of the whole line, shape (L,); NaN where it is not given."""
+    x0_ohm: Floats
+    c0_f: Floats
     transformer_ids: list[str]
     transformer_from: Ints
     transformer_to: Ints
@@ -78,6 +91,14 @@ class Feeder:
     tap_min: Ints
     tap_max: Ints
     tap_size_v: Floats
+    winding_from: list[str]
+    """wye, wye_n, delta, zigzag or zigzag_n, "" where it is not given."""
+    winding_to: list[str]
+    r_grounding_from_ohm: Floats
+    """Between the star point of the from-side and earth, shape (T,)."""
+    x_grounding_from_ohm: Floats
+    r_grounding_to_ohm: Floats
+    x_grounding_to_ohm: Floats
     source_bus: int
     source_u_pu: float
     connection_ids: list[str]
@@ -114,6 +135,42 @@ class Feeder:
         parts.append(_table("connections", map(self._connection, range(len(self.connection_ids)))))
         return "{" + ",\n".join(parts) + "}\n"
 
+    @property
+    def three_phase(self) -> bool:
+        """Whether every branch has its zero sequence, and there is one."""
+        return self._no_phases == ""
+
+    def need_phases(self) -> None:
+        """Raises FeederError if the feeder has no three-phase model, with what it lacks and who would need it."""
+        if self.three_phase:
+            return
+        single = [
+            f"feeder: connections[{i}].phase: {phase!r} needs a three-phase feeder, but {self._no_phases}"
+            for i, phase in enumerate(self.connection_phase)
+            if phase != "abc"
+        ]
+        raise FeederError(single or [f"feeder: is not three-phase: {self._no_phases}"])
+
+    def balanced(self) -> Feeder:
+        """The same feeder without its zero sequence: its balanced equivalent."""
+        data = json.loads(self.to_json())
+        for table, names in (("lines", sequence.LINE_FIELDS), ("transformers", sequence.TRANSFORMER_FIELDS)):
+            for row in data[table]:
+                for name in names:
+                    row.pop(name, None)
+        return Feeder.from_data(data)
+
+    @cached_property
+    def _no_phases(self) -> str:
+        """What keeps the feeder from a three-phase model, "" if nothing does."""
+        for i, name in enumerate(self.line_ids):
+            if np.isnan(self.r0_ohm[i]):
+                return f"lines[{i}] {name!r} has no r0_ohm and x0_ohm"
+        for i, name in enumerate(self.transformer_ids):
+            if not self.winding_from[i]:
+                return f"transformers[{i}] {name!r} has no winding_from and winding_to"
+        return "" if self.line_ids or self.transformer_ids else "it has no branch"
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the JSON text, in hexadecimal."""
@@ -134,13 +191,21 @@ class Feeder:
     def _line(self, i: int) -> dict[str, Any]:
         row: dict[str, Any] = {"id": self.line_ids[i]}
         row |= {"from": self.bus_ids[self.line_from[i]], "to": self.bus_ids[self.line_to[i]]}
-        return row | {key: float(getattr(self, key)[i]) for key in ("r_ohm", "x_ohm", "c_f", "i_max_a")}
+        keys = ["r_ohm", "x_ohm", "c_f", "i_max_a"]
+        if not np.isnan(self.r0_ohm[i]):
+            keys += sequence.LINE_FIELDS
+        return row | {key: float(getattr(self, key)[i]) for key in keys}
 
     def _transformer(self, i: int) -> dict[str, Any]:
         row: dict[str, Any] = {"id": self.transformer_ids[i]}
         row |= {"from": self.bus_ids[self.transformer_from[i]], "to": self.bus_ids[self.transformer_to[i]]}
         row["tap_side"] = ("from", "to")[int(self.tap_side[i])]
-        return row | {column.name: getattr(self, column.name)[i].item() for column in TRANSFORMER_COLUMNS}
+        row |= {column.name: getattr(self, column.name)[i].item() for column in TRANSFORMER_COLUMNS}
+        if self.winding_from[i]:
+            row |= {"winding_from": self.winding_from[i], "winding_to": self.winding_to[i]}
+            groundings = {column.name: float(getattr(self, column.name)[i]) for column in sequence.GROUNDING_COLUMNS}
+            row |= {key: ohm for key, ohm in groundings.items() if ohm}
+        return row
 
     def _connection(self, i: int) -> dict[str, Any]:
         row = {"id": self.connection_ids[i], "bus": self.bus_ids[self.connection_bus[i]]}

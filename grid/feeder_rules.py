@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import math
-import reprlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from grid import feeder_sequence as sequence
+from grid.feeder_reader import Column, FeederError, Reader, show
+
 PHASES = ("abc", "a", "b", "c")
-_ABSENT = object()
-
-
-class FeederError(ValueError):
-    """A feeder is wrong. `errors` lists every fault, each with its path, the value and the fix."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = errors
-
-
-@dataclass(frozen=True)
-class Column:
-    """A number of each row of a table: its range, and its value if it is left out (None: it must be given)."""
-
-    name: str
-    low: float
-    high: float
-    default: float | None = None
-    open: bool = False
-    """The lower end of the range itself is refused."""
-    whole: bool = False
-
-    def fault(self, value: object) -> str | None:
-        """What is wrong with `value`, or None."""
-        number = "a whole number" if self.whole else "a finite number"
-        must = f"must be {number} {'>' if self.open else '>='} {self.low:g}"
-        kinds = (int,) if self.whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            return f"{must}, got {show(value)}"
-        if self.low < value <= self.high or (value == self.low and not self.open):
-            return None
-        if self.high < value < math.inf:
-            return f"must be at most {self.high:g}, got {show(value)}; check the unit"
-        return f"{must}, got {show(value)}"
-
 
 LINE_COLUMNS = (
     Column("r_ohm", 0, 1e6),
@@ -77,43 +40,9 @@ _U_PU = Column("u_pu", 0.5, 1.5, default=1.0)
 _TOP = ("name", "license", "attribution", "origin", "buses", "lines", "transformers", "source", "connections")
 
 
-def show(value: object) -> str:
-    """A short text of any value."""
-    return reprlib.repr(value)
-
-
-def parse(text: str | bytes) -> object:
-    """The JSON value of `text`. Raises FeederError if it is not JSON, is cut short or repeats a field."""
-    repeated: list[str] = []
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(items)
-        if len(found) < len(items):
-            names = [key for key, _ in items]
-            repeated.extend(key for key in found if names.count(key) > 1)
-        return found
-
-    try:
-        value = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, object_pairs_hook=pairs)
-    except UnicodeDecodeError as error:
-        raise FeederError([f"feeder: is not UTF-8 text (byte {error.start}); save it as UTF-8 JSON"]) from error
-    except json.JSONDecodeError as error:
-        whole = error.doc.strip()
-        if error.pos >= len(error.doc.rstrip()) or (whole.startswith("{") and not whole.endswith("}")):
-            reason = "the text ends too early: the file is empty or cut short; get the whole file again"
-        else:
-            reason = f"is not JSON ({error.msg}); correct it there"
-        raise FeederError([f"feeder: line {error.lineno}, column {error.colno}: {reason}"]) from error
-    except (ValueError, RecursionError) as error:
-        raise FeederError([f"feeder: cannot be read as JSON ({type(error).__name__}); is it a feeder file?"]) from error
-    if repeated:
-        raise FeederError([f"feeder: the field {show(key)} stands twice in one object; keep one" for key in repeated])
-    return value
-
-
 def check(data: object) -> dict[str, Any]:
     """Every field of a `Feeder` from decoded JSON. Raises FeederError with every error found."""
-    reader = _Reader()
+    reader = Reader()
     top = reader.object(data, "", _TOP)
     if top is None:
         raise FeederError(reader.errors)
@@ -123,99 +52,16 @@ def check(data: object) -> dict[str, Any]:
     values |= _transformers(reader, top)
     values |= _source(reader, top)
     values |= _connections(reader, top)
+    sequence.complete(reader, top)
     _topology(reader, values)
+    if "source_bus" in values:
+        sequence.vector_groups(reader, values, sequence.outward(values["source_bus"], values))
     if reader.errors:
         raise FeederError(reader.errors)
     return values
 
 
-@dataclass
-class _Reader:
-    errors: list[str] = field(default_factory=list)
-    buses: dict[str, int] = field(default_factory=dict)
-    blind: bool = False
-    """A branch or bus could not be read, so what hangs together cannot be told."""
-
-    def error(self, path: str, fault: str) -> None:
-        self.errors.append(f"feeder: {path}: {fault}" if path else f"feeder: {fault}")
-
-    def object(self, value: object, path: str, known: Collection[str]) -> Mapping[str, Any] | None:
-        if not isinstance(value, dict):
-            self.error(path, f"must be an object with the fields {', '.join(known)}, got {show(value)}")
-            return None
-        for key in value:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1, 0.5)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-                name = key if key.isprintable() else show(key)
-                self.error(f"{path}.{name}" if path else name, f"unknown field; {hint}")
-        return value
-
-    def rows(self, top: Mapping[str, Any], key: str, known: Collection[str], need: str = "") -> list[tuple[str, Any]]:
-        """Path and object of each row of a table; `need` says what an empty one lacks."""
-        value = top.get(key, [])
-        if not isinstance(value, list):
-            self.error(key, f"must be a list of objects, got {show(value)}")
-            self.blind = True
-            return []
-        if need and not value:
-            self.error(key, f"{'is missing' if key not in top else 'is empty'}; {need}")
-        found = []
-        for i, item in enumerate(value):
-            row = self.object(item, f"{key}[{i}]", known)
-            if row is None:
-                self.blind = True
-            else:
-                found.append((f"{key}[{i}]", row))
-        return found
-
-    def text(self, row: Mapping[str, Any], key: str, path: str, default: str | None = None) -> str:
-        value = row.get(key, _ABSENT)
-        if value is _ABSENT and default is not None:
-            return default
-        if isinstance(value, str) and value and value.isprintable() and value == value.strip():
-            return value
-        got = "it is missing" if value is _ABSENT else f"got {show(value)}"
-        self.error(path, f"must be a non-empty text of one line without outer spaces, {got}")
-        return ""
-
-    def number(self, row: Mapping[str, Any], column: Column, path: str) -> float:
-        value = row.get(column.name, _ABSENT)
-        if value is _ABSENT and column.default is not None:
-            return column.default
-        fault = f"is missing; give {column.name}" if value is _ABSENT else column.fault(value)
-        if fault is not None:
-            self.error(f"{path}.{column.name}", fault)
-            return math.nan
-        return int(value) if column.whole else float(value)
-
-    def ids(self, rows: list[tuple[str, Any]]) -> list[str]:
-        found: dict[str, str] = {}
-        ids = []
-        for path, row in rows:
-            name = self.text(row, "id", f"{path}.id")
-            if name and name in found:
-                self.error(f"{path}.id", f"{name!r} is also the id of {found[name]}; ids of a table must differ")
-            found.setdefault(name, path)
-            ids.append(name)
-        return ids
-
-    def bus(self, row: Mapping[str, Any], key: str, path: str) -> int:
-        """Position of the bus that a row names, or -1."""
-        value = row.get(key, _ABSENT)
-        if isinstance(value, str) and value in self.buses:
-            return self.buses[value]
-        self.blind = True
-        if value is _ABSENT:
-            self.error(f"{path}.{key}", "is missing; give the id of a bus")
-            return -1
-        near = difflib.get_close_matches(value, self.buses, 1, 0.5) if isinstance(value, str) else []
-        hint = f"did you mean {near[0]!r}?" if near else "give the id of a bus"
-        self.error(f"{path}.{key}", f"there is no bus {show(value)}; {hint}")
-        return -1
-
-
-def _arrays(reader: _Reader, rows: list[tuple[str, Any]], columns: Collection[Column]) -> dict[str, list[float]]:
+def _arrays(reader: Reader, rows: list[tuple[str, Any]], columns: Collection[Column]) -> dict[str, list[float]]:
     return {column.name: [reader.number(row, column, path) for path, row in rows] for column in columns}
 
 
@@ -227,7 +73,7 @@ def _frozen(columns: Mapping[str, list[float]], whole: Collection[str] = ()) -> 
     return arrays
 
 
-def _buses(reader: _Reader, top: Mapping[str, Any]) -> dict[str, Any]:
+def _buses(reader: Reader, top: Mapping[str, Any]) -> dict[str, Any]:
     rows = reader.rows(top, "buses", ("id", "u_rated_v", "x", "y"), "list the feeder's buses")
     ids = reader.ids(rows)
     for i, name in enumerate(ids):
@@ -239,9 +85,10 @@ def _buses(reader: _Reader, top: Mapping[str, Any]) -> dict[str, Any]:
     return {"bus_ids": ids} | _frozen(_arrays(reader, rows, (_U_RATED, *_PLACE)))
 
 
-def _lines(reader: _Reader, top: Mapping[str, Any]) -> dict[str, Any]:
-    rows = reader.rows(top, "lines", ("id", "from", "to", *(column.name for column in LINE_COLUMNS)))
-    columns = _arrays(reader, rows, LINE_COLUMNS)
+def _lines(reader: Reader, top: Mapping[str, Any]) -> dict[str, Any]:
+    names = [column.name for column in LINE_COLUMNS]
+    rows = reader.rows(top, "lines", ("id", "from", "to", *names, *sequence.LINE_FIELDS))
+    columns = _arrays(reader, rows, (*LINE_COLUMNS, *sequence.LINE_COLUMNS))
     for (path, _), r, x in zip(rows, columns["r_ohm"], columns["x_ohm"], strict=True):
         if r == 0 and x == 0:
             reader.error(path, "r_ohm and x_ohm are both 0; make the two buses one, or give the line its impedance")
@@ -252,10 +99,10 @@ def _lines(reader: _Reader, top: Mapping[str, Any]) -> dict[str, Any]:
     } | _frozen(columns)
 
 
-def _transformers(reader: _Reader, top: Mapping[str, Any]) -> dict[str, Any]:
+def _transformers(reader: Reader, top: Mapping[str, Any]) -> dict[str, Any]:
     names = [column.name for column in TRANSFORMER_COLUMNS]
-    rows = reader.rows(top, "transformers", ("id", "from", "to", "tap_side", *names))
-    columns = _arrays(reader, rows, TRANSFORMER_COLUMNS)
+    rows = reader.rows(top, "transformers", ("id", "from", "to", "tap_side", *names, *sequence.TRANSFORMER_FIELDS))
+    columns = _arrays(reader, rows, (*TRANSFORMER_COLUMNS, *sequence.GROUNDING_COLUMNS))
     sides = []
     for i, (path, row) in enumerate(rows):
         side = row.get("tap_side", "from")
@@ -269,10 +116,12 @@ def _transformers(reader: _Reader, top: Mapping[str, Any]) -> dict[str, Any]:
         "transformer_from": np.array([reader.bus(row, "from", path) for path, row in rows], dtype=np.int64),
         "transformer_to": np.array([reader.bus(row, "to", path) for path, row in rows], dtype=np.int64),
         "tap_side": np.array(sides, dtype=np.int64),
+        "winding_from": [sequence.winding(reader, row, "winding_from", path) for path, row in rows],
+        "winding_to": [sequence.winding(reader, row, "winding_to", path) for path, row in rows],
     } | _frozen(columns, whole)
 
 
-def _winding(reader: _Reader, path: str, t: Mapping[str, float], side: int) -> None:
+def _winding(reader: Reader, path: str, t: Mapping[str, float], side: int) -> None:
     """What the numbers of one transformer must satisfy together; a comparison with NaN is False, so none repeats."""
     if t["pk_w"] > t["uk"] * t["s_va"] * (1 + 1e-12):
         reader.error(f"{path}.pk_w", f"must be at most uk * s_va = {t['uk'] * t['s_va']:g} W, got {t['pk_w']:g}")
@@ -290,9 +139,13 @@ def _winding(reader: _Reader, path: str, t: Mapping[str, float], side: int) -> N
         reader.error(f"{path}.tap_size_v", fault)
 
 
-def _source(reader: _Reader, top: Mapping[str, Any]) -> dict[str, Any]:
+def _source(reader: Reader, top: Mapping[str, Any]) -> dict[str, Any]:
     if "source" not in top:
         reader.error("source", 'is missing; add {"bus": …, "u_pu": 1.0} for the bus that the feeder is fed from')
+        return {}
+    if isinstance(top["source"], list):
+        found = f"must be one object, got a list of {len(top['source'])}"
+        reader.error("source", f"{found}; a feeder is fed from one bus, remove the others")
         return {}
     row = reader.object(top["source"], "source", ("bus", "u_pu"))
     if row is None:
@@ -300,7 +153,7 @@ def _source(reader: _Reader, top: Mapping[str, Any]) -> dict[str, Any]:
     return {"source_bus": reader.bus(row, "bus", "source"), "source_u_pu": reader.number(row, _U_PU, "source")}
 
 
-def _connections(reader: _Reader, top: Mapping[str, Any]) -> dict[str, Any]:
+def _connections(reader: Reader, top: Mapping[str, Any]) -> dict[str, Any]:
     need = "add at least one, such as {'id': 'house 1', 'bus': …}"
     rows = reader.rows(top, "connections", ("id", "bus", "phase", "profile"), need)
     phases = []
@@ -319,7 +172,7 @@ def _connections(reader: _Reader, top: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _topology(reader: _Reader, values: Mapping[str, Any]) -> None:
+def _topology(reader: Reader, values: Mapping[str, Any]) -> None:
     """Radial and in one piece: what closes a loop, and what the source does not reach."""
     ids, rated = values["bus_ids"], values["u_rated_v"]
     parent = list(range(len(ids)))

@@ -4,6 +4,10 @@ A net is read as pandapower's own `runpp` reads it: elements out of service are 
 two buses one, an open switch at one end of a line or transformer lets that end hang, tap changers count only if
 `tap_changer_type` says so, and a transformer's T circuit becomes the π circuit that is equal to it. Loads, generators
 and storages become connections; their powers are not part of a feeder.
+
+A net with asymmetric elements and zero-sequence data becomes a three-phase feeder. Zero-sequence impedance of a
+transformer beyond its positive one becomes that of its grounding; its magnetising branch is taken as in the positive
+sequence, as power-grid-model does.
 """
 
 from __future__ import annotations
@@ -44,6 +48,8 @@ _REFUSED = {
     "ssc": "remove it",
     "vsc": "remove it",
 }
+_VECTOR_GROUP = re.compile(r"(D|YN?|ZN?)(d|yn?|zn?)\d*")
+_WINDINGS = {"d": "delta", "y": "wye", "yn": "wye_n", "z": "zigzag", "zn": "zigzag_n"}
 _PHASES = (("p_a_mw", "q_a_mvar"), ("p_b_mw", "q_b_mvar"), ("p_c_mw", "q_c_mvar"))
 _KINDS = {"buses": "bus", "lines": "line", "transformers": "transformer", "connections": "connection"}
 
@@ -55,7 +61,7 @@ def from_simbench(code: str, connections: Sequence[str] = CONNECTIONS) -> Feeder
 
     Raises FeederError if simbench is not installed, the code is unknown, or the net is no radial feeder.
     """
-    return from_pandapower(simbench_net(code), name=code, connections=connections, **SIMBENCH)
+    return from_pandapower(simbench_net(code), code, connections, phases=False, **SIMBENCH)
 
 
 def simbench_net(code: str) -> Any:
@@ -102,16 +108,23 @@ def from_pandapower_json(path: Path, connections: Sequence[str] = CONNECTIONS) -
 
 
 def from_pandapower(
-    net: Any, name: str = "", connections: Sequence[str] = CONNECTIONS, *, trafo_model: str = "t", **about: str
+    net: Any,
+    name: str = "",
+    connections: Sequence[str] = CONNECTIONS,
+    *,
+    trafo_model: str = "t",
+    phases: bool | None = None,
+    **about: str,
 ) -> Feeder:
     """The feeder of a pandapower net.
 
     `connections` names the tables whose elements become connections; one more, "slack", sits at the source for the
-    utility. `trafo_model` is that of `runpp` ("t" or "pi"). `about` may give license, attribution and origin.
+    utility. `trafo_model` is that of `runpp` ("t" or "pi"). `phases` asks for the zero sequence; by default a net
+    with asymmetric elements has it where it is complete. `about` may give license, attribution and origin.
     Raises FeederError if the net cannot be a radial feeder with one source.
     """
     data: Row = {"name": name or str(net.get("name") or "")} | about
-    data = {key: value for key, value in data.items() if value} | _Import(net, connections, trafo_model).data()
+    data = {key: value for key, value in data.items() if value} | _Import(net, connections, trafo_model, phases).data()
     try:
         return Feeder.from_data(data)
     except FeederError as error:
@@ -131,9 +144,10 @@ def _named(line: str, data: Row) -> str:
 class _Import:
     """One conversion: reads the tables once and collects what cannot be converted."""
 
-    def __init__(self, net: Any, connections: Sequence[str], trafo_model: str) -> None:
+    def __init__(self, net: Any, connections: Sequence[str], trafo_model: str, phases: bool | None) -> None:
         self.net = net
         self.tables = connections
+        self.phases = self.has_phases() if phases is None else phases
         self.trafo_model = trafo_model
         self.errors: list[str] = []
         self.buses = dict(self.rows("bus"))
@@ -172,6 +186,12 @@ class _Import:
             for index, row in self.net[table].to_dict("index").items():
                 if row.get("in_service", True):
                     yield index, row
+
+    def has_phases(self) -> bool:
+        """Whether the net has asymmetric elements, and the zero sequence of every branch."""
+        keys = [("line", "r0_ohm_per_km"), ("line", "x0_ohm_per_km"), ("trafo", "vector_group")]
+        known = all(_is_given(row.get(key)) for table, key in keys for _, row in self.rows(table))
+        return known and any(True for table in self.tables if "asymmetric" in table for _ in self.rows(table))
 
     def root(self, bus: Any) -> Any:
         while self.parent[bus] != bus:
@@ -222,14 +242,19 @@ class _Import:
                 self.errors.append(f"feeder: line {name!r}: g_us_per_km must be 0, got {row['g_us_per_km']}")
             # The format counts capacitance at 50 Hz.
             c_f = row["c_nf_per_km"] * 1e-9 * length * parallel * float(self.net["f_hz"]) / 50
+            values: Row = {
+                "r_ohm": row["r_ohm_per_km"] * length / parallel,
+                "x_ohm": row["x_ohm_per_km"] * length / parallel,
+                "c_f": c_f,
+                "i_max_a": row["max_i_ka"] * 1e3 * row["df"] * parallel,
+            }
+            if self.phases:
+                values |= {f"{key}0_ohm": _number(row.get(f"{key}0_ohm_per_km")) * length / parallel for key in "rx"}
+                per_km = _number(row.get("c0_nf_per_km"))
+                values["c0_f"] = per_km * 1e-9 * length * parallel * float(self.net["f_hz"]) / 50
             ends = self.ends("l", index, row, ("from_bus", "to_bus"), name, hang=c_f > 0)
             if ends is not None:
-                yield ends | {
-                    "r_ohm": row["r_ohm_per_km"] * length / parallel,
-                    "x_ohm": row["x_ohm_per_km"] * length / parallel,
-                    "c_f": c_f,
-                    "i_max_a": row["max_i_ka"] * 1e3 * row["df"] * parallel,
-                }
+                yield ends | values
 
     def transformers(self) -> Iterator[Row]:
         rows = dict(self.rows("trafo"))
@@ -241,6 +266,11 @@ class _Import:
                 if row.get(key, 0.5) != 0.5 and self.trafo_model == "t":
                     self.errors.append(f"feeder: transformer {name!r}: {key} must be 0.5, got {row[key]}")
             values = _circuit(row, self.trafo_model) | _taps(row)
+            if self.phases:
+                try:
+                    values |= _zero(row)
+                except ValueError as error:
+                    self.errors.append(f"feeder: transformer {name!r}: {error}")
             ends = self.ends("t", index, row, ("hv_bus", "lv_bus"), name, hang=values["i0"] > 0)
             if ends is not None:
                 yield ends | values
@@ -255,12 +285,19 @@ class _Import:
                 self.errors.append(f"feeder: {table} {name!r}: its bus {row['bus']} is not supplied; {fix}")
                 continue
             found: Row = {"id": name, "bus": self.bus(row["bus"])}
-            live = [phase for phase, keys in zip("abc", _PHASES, strict=True) if any(row.get(key, 0) for key in keys)]
-            if len(live) == 1:
-                found["phase"] = live[0]
+            powers = {phase: [row.get(key, 0) for key in keys] for phase, keys in zip("abc", _PHASES, strict=True)}
+            live = [phase for phase, power in powers.items() if any(power)]
             if isinstance(row.get("profile"), str):
                 found["profile"] = row["profile"]
-            yield found
+            if self.phases and "asymmetric" in table and row.get("type", "wye") != "wye":
+                fault = f"type must be 'wye', got {row['type']!r}; connect it between phases and neutral"
+                self.errors.append(f"feeder: {table} {name!r}: {fault}")
+            if len(live) == 1:
+                yield found | {"phase": live[0]}
+            elif self.phases and live and not powers["a"] == powers["b"] == powers["c"]:
+                yield from (found | {"id": f"{name} {phase}", "phase": phase} for phase in live)
+            else:
+                yield found
 
 
 def _ids(rows: dict[Any, Row], label: str) -> dict[Any, str]:
@@ -309,6 +346,30 @@ def _circuit(row: Row, model: str) -> Row:
     }
 
 
+def _zero(row: Row) -> Row:
+    """Windings and grounding of a transformer. Raises ValueError if the format cannot say what the net does."""
+    group = str(row.get("vector_group"))
+    found = _VECTOR_GROUP.fullmatch(group)
+    if found is None:
+        raise ValueError(f"vector_group must be like 'Dyn' or 'YNyn', got {group!r}")
+    windings = {end: _WINDINGS[found[at].lower()] for at, end in ((1, "from"), (2, "to"))}
+    short, real = (row[f"{key}_percent"] / 100 for key in ("vk", "vkr"))
+    short0, real0 = (
+        _number(row.get(f"{key}0_percent"), 100 * value) / 100 for key, value in (("vk", short), ("vkr", real))
+    )
+    excess = complex(real0 - real, math.sqrt(max(short0**2 - real0**2, 0.0)) - math.sqrt(short**2 - real**2))
+    base = (row["vn_lv_kv"] * 1e3) ** 2 / (row["sn_mva"] * 1e6 * row["parallel"])
+    grounding = excess * base / 3 + complex(_number(row.get("rn_ohm")), _number(row.get("xn_ohm")))
+    if min(grounding.real, grounding.imag) < 0:
+        raise ValueError("vk0_percent and vkr0_percent must give no less resistance and reactance than vk and vkr")
+    return {
+        "winding_from": windings["from"],
+        "winding_to": windings["to"],
+        "r_grounding_to_ohm": grounding.real,
+        "x_grounding_to_ohm": grounding.imag,
+    }
+
+
 def _taps(row: Row) -> Row:
     """Rated voltages and tap changer of a transformer; a tap changer that moves in no whole volts is built in."""
     volts = {"hv": row["vn_hv_kv"] * 1e3, "lv": row["vn_lv_kv"] * 1e3}
@@ -337,6 +398,10 @@ def _number(value: Any, default: float = 0.0) -> float:
     except (TypeError, ValueError):
         return default
     return default if math.isnan(number) else number
+
+
+def _is_given(value: Any) -> bool:
+    return isinstance(value, str) if not isinstance(value, int | float) else not math.isnan(value)
 
 
 def _is(value: Any) -> bool:

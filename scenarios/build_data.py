@@ -24,7 +24,6 @@ IEEE = {
         "European Low Voltage Test Feeder, IEEE PES Test Feeder Working Group; converted from pandapower,"
         " Copyright (c) 2016-2026 by University of Kassel and Fraunhofer IEE and individual contributors"
     ),
-    "origin": "pandapower.networks.ieee_european_lv_asymmetric, positive sequence",
 }
 KINDS = {
     "household": r"H0-[A-Z]",
@@ -76,7 +75,7 @@ def village(path: Path) -> None:
     """Write SimBench's rural low-voltage network 2: its loads are the connections, each with its profile's name."""
     net = simbench_net(VILLAGE)
     origin = f"SimBench code {VILLAGE}; x and y in metres from the mean of the buses' coordinates"
-    feeder = from_pandapower(net, "SimBench LV rural 2", origin=origin, **SIMBENCH)
+    feeder = from_pandapower(net, "SimBench LV rural 2", phases=False, origin=origin, **SIMBENCH)
     path.write_text(feeder.to_json(), encoding="utf-8")
 
 
@@ -84,7 +83,19 @@ def street(path: Path) -> None:
     """Write the IEEE European low-voltage test feeder: 55 customers, each with its phase; coordinates in metres."""
     from pandapower.networks import ieee_european_lv_asymmetric
 
-    feeder = from_pandapower(ieee_european_lv_asymmetric(), "IEEE European LV", **IEEE)
+    origin = "pandapower.networks.ieee_european_lv_asymmetric, positive sequence"
+    net = ieee_european_lv_asymmetric()
+    feeder = from_pandapower(net, "IEEE European LV", phases=False, origin=origin, **IEEE)
+    path.write_text(feeder.to_json(), encoding="utf-8")
+
+
+def three_phases(path: Path) -> None:
+    """Write the IEEE European low-voltage test feeder with its zero sequence."""
+    from pandapower.networks import ieee_european_lv_asymmetric
+
+    origin = "pandapower.networks.ieee_european_lv_asymmetric"
+    net = ieee_european_lv_asymmetric()
+    feeder = from_pandapower(net, "European LV", phases=True, origin=origin, **IEEE)
     path.write_text(feeder.to_json(), encoding="utf-8")
 
 
@@ -94,6 +105,7 @@ def build(folder: Path) -> list[Path]:
     files = {
         folder / "simbench_lv_rural2.feeder.json": village,
         folder / "ieee_european_lv.feeder.json": street,
+        folder / "european_lv.feeder.json": three_phases,
         folder / "simbench_2016.npz": profiles,
     }
     for path, write in files.items():

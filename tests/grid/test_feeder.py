@@ -36,6 +36,18 @@ def village() -> dict[str, Any]:
     }
 
 
+ZERO = {"r0_ohm": 0.3, "x0_ohm": 0.1, "c0_f": 1e-8}
+WINDINGS = {"winding_from": "delta", "winding_to": "wye_n"}
+
+
+def phases() -> dict[str, Any]:
+    """The same with its zero sequence: a three-phase feeder."""
+    data = village()
+    data["lines"][0].update(ZERO)
+    data["transformers"][0].update(WINDINGS, x_grounding_to_ohm=0.01)
+    return data
+
+
 def faults(data: object) -> list[str]:
     with pytest.raises(FeederError) as caught:
         Feeder.from_data(data)
@@ -152,6 +164,74 @@ def test_one_fault_gives_one_error_with_path_and_value(change: Callable[[dict[st
     assert error.startswith(message)
 
 
+def test_zero_sequence_of_every_branch_makes_a_three_phase_feeder() -> None:
+    feeder = Feeder.from_data(phases())
+    assert feeder.three_phase
+    assert (feeder.r0_ohm.tolist(), feeder.c0_f.tolist(), feeder.winding_to) == ([0.3], [1e-8], ["wye_n"])
+    assert Feeder.from_json(feeder.to_json()) == feeder
+    assert "x_grounding_to_ohm" in feeder.to_json()
+    feeder.need_phases()
+
+
+def test_a_feeder_without_zero_sequence_is_a_balanced_equivalent_and_says_what_its_phases_would_need() -> None:
+    feeder = Feeder.from_data(village())
+    assert not feeder.three_phase
+    assert "r0_ohm" not in feeder.to_json()
+    assert Feeder.from_data(phases()).balanced() == feeder
+    with pytest.raises(FeederError) as caught:
+        feeder.need_phases()
+    assert caught.value.errors == [
+        "feeder: connections[1].phase: 'b' needs a three-phase feeder, but lines[0] 'l1' has no r0_ohm and x0_ohm"
+    ]
+    data = village()
+    del data["connections"][1]["phase"]
+    with pytest.raises(FeederError, match="feeder: is not three-phase: lines"):
+        Feeder.from_data(data).need_phases()
+
+
+PHASE_CASES: list[tuple[Callable[[dict[str, Any]], None], str]] = [
+    (_set("lines.0.r0_ohm", -1), "feeder: lines[0].r0_ohm: must be a finite number >= 0, got -1"),
+    (_set("lines.0.c0_f", float("nan")), "feeder: lines[0].c0_f: must be a finite number >= 0, got nan"),
+    (_drop("lines.0.x0_ohm"), "feeder: lines[0].x0_ohm: is missing; lines[0] has r0_ohm, so the feeder is three-phase"),
+    (_drop("transformers.0.winding_to"), "feeder: transformers[0].winding_to: is missing; lines[0] has r0_ohm"),
+    (lambda data: data["lines"][0].update(r0_ohm=0, x0_ohm=0), "feeder: lines[0]: r0_ohm and x0_ohm are both 0"),
+    (_set("transformers.0.winding_to", "star"), "feeder: transformers[0].winding_to: must be one of wye, wye_n, delta"),
+    (_set("transformers.0.clock", 6), "feeder: transformers[0] 't1'.clock: must be odd between delta and wye_n, got 6"),
+    (
+        lambda data: data["transformers"][0].update(winding_to="wye"),
+        "feeder: transformers[0] 't1'.winding_to: 'wye' opposite 'delta' gives the buses beyond it no neutral",
+    ),
+    (_set("connections.1.phase", "n"), "feeder: connections[1].phase: must be one of abc, a, b, c, got 'n'"),
+    (_set("transformers.0.s_va", 0), "feeder: transformers[0].s_va: must be a finite number > 0, got 0"),
+    (
+        _set("source", [{"bus": "mv"}, {"bus": "lv"}]),
+        "feeder: source: must be one object, got a list of 2; a feeder is fed from one bus",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), PHASE_CASES, ids=[message[8:60] for _, message in PHASE_CASES])
+def test_a_fault_of_a_three_phase_feeder_is_named(change: Callable[[dict[str, Any]], None], message: str) -> None:
+    data = phases()
+    change(data)
+    (error,) = faults(data)
+    assert error.startswith(message)
+
+
+def test_all_branches_without_zero_sequence_are_named_at_once() -> None:
+    data = phases()
+    del data["lines"][0]["r0_ohm"], data["transformers"][0]["winding_from"], data["transformers"][0]["winding_to"]
+    data["lines"].append({"id": "l2", "from": "end", "to": "lv", **LINE})
+    assert [error.split(":")[1].strip() for error in faults(data)] == [
+        "lines[0].r0_ohm",
+        "lines[1].r0_ohm",
+        "lines[1].x0_ohm",
+        "transformers[0].winding_from",
+        "transformers[0].winding_to",
+        "lines[1] 'l2'",
+    ]
+
+
 def test_all_faults_come_at_once() -> None:
     data = village()
     for change in (_set("lines.0.r_ohm", -1), _set("transformers.0.uk", 6), _drop("source"), _set("connections", 1)):
@@ -203,11 +283,11 @@ def _paths(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @settings(max_examples=300)
-@given(st.lists(st.tuples(st.sampled_from(_paths(village())[1:]), _json), min_size=1, max_size=4))
+@given(st.lists(st.tuples(st.sampled_from(_paths(phases())[1:]), _json), min_size=1, max_size=4))
 def test_garbage_anywhere_is_read_the_same_again_or_refused_with_its_path(
     changes: list[tuple[tuple[Any, ...], Any]],
 ) -> None:
-    data: Any = village()
+    data: Any = phases()
     for path, value in changes:
         parent = data
         try:

@@ -38,7 +38,7 @@ def powers(net: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 def difference(net: Any, feeder: Feeder | None = None, **options: Any) -> float:
     """Largest difference [pu] between the bus voltages of `runpp` and those of the converted feeder."""
     pandapower.runpp(net, numba=False, tolerance_mva=1e-11, voltage_depend_loads=False, **options)
-    feeder = feeder or from_pandapower(net, "net", POWERS, trafo_model=options.get("trafo_model", "t"))
+    feeder = feeder or from_pandapower(net, "net", POWERS, trafo_model=options.get("trafo_model", "t"), phases=False)
     injections = powers(net)
     u_pu = solve(feeder, injections[None, :, 0], injections[None, :, 1]).u_pu[0]
     known = dict(zip(feeder.bus_ids, u_pu, strict=True))

@@ -11,7 +11,11 @@ from agents.profiles import ProfileSet
 from grid.feeder import Feeder
 from scenarios.build_data import DATA, build
 
-FEEDERS = {"simbench_lv_rural2": (97, 95, 100), "ieee_european_lv": (907, 905, 56)}
+FEEDERS = {
+    "simbench_lv_rural2": (97, 95, 100),
+    "ieee_european_lv": (907, 905, 56),
+    "european_lv": (907, 905, 56),
+}
 
 
 def feeder(name: str) -> Feeder:
@@ -36,12 +40,22 @@ def test_every_load_of_the_village_names_a_shipped_profile_and_every_customer_of
     assert set(feeder("ieee_european_lv").connection_phase[1:]) == {"a", "b", "c"}
 
 
+def test_the_three_phase_street_differs_from_its_balanced_equivalent_by_its_zero_sequence_alone() -> None:
+    street, equivalent = feeder("european_lv"), feeder("ieee_european_lv")
+    assert street.three_phase
+    assert not equivalent.three_phase
+    assert (street.winding_from, street.winding_to, street.clock.tolist()) == (["delta"], ["wye_n"], [1])
+    head = '"buses"'
+    assert street.balanced().to_json().partition(head)[2] == equivalent.to_json().partition(head)[2]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_the_script_makes_what_is_shipped(tmp_path: Path) -> None:
     pytest.importorskip("simbench", reason="simbench is not installed (extra `import`)")
-    village, street, profiles = build(tmp_path)
+    village, street, three_phases, profiles = build(tmp_path)
     assert Feeder.from_json(village.read_bytes()) == feeder("simbench_lv_rural2")
     assert Feeder.from_json(street.read_bytes()) == feeder("ieee_european_lv")
+    assert three_phases.read_bytes() == (DATA / three_phases.name).read_bytes()
     (made,), (shipped,) = ProfileSet.read(profiles).recordings, ProfileSet.shipped().recordings
     assert (made.profiles, made.start_ns, made.step_ns) == (shipped.profiles, shipped.start_ns, shipped.step_ns)
     assert np.array_equal(made.values, shipped.values)
