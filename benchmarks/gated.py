@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.race import Entrant
+from benchmarks import c_book
+from benchmarks.race import Entrant, Race
 from benchmarks.wattbook_kernel import RING, KernelBook, Make, Messages, batch, pack, packets, single
 from benchmarks.wires import Wires, every_row, large, radial, screened
 from benchmarks.workload import Workload
@@ -18,6 +19,7 @@ from market import kernel
 MOST_CANDIDATES = 256
 """As many resting orders as the kernel passes over for one that arrives."""
 SAMPLES = 400
+C_LOOP = "the same loop in C"
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,20 @@ class Condition:
         """All orders are flexible, each at a connection drawn from `seed`."""
 
         def make(workload: Workload, keep: bool) -> tuple[Messages, KernelBook]:
-            nodes = np.random.default_rng(seed).integers(0, self.wires.connections, workload.orders)
-            return pack(workload, nodes), KernelBook(workload, RING, self.wires.capacity(self.tightness), keep=keep)
+            packed = pack(workload, self.nodes(seed, workload))
+            return packed, KernelBook(workload, RING, self.wires.capacity(self.tightness), keep=keep)
 
         return make
+
+    def nodes(self, seed: int, workload: Workload) -> NDArray[np.int64]:
+        """Connection of each order, by handle."""
+        return np.random.default_rng(seed).integers(0, self.wires.connections, workload.orders)
+
+    def c_loop(self, seed: int) -> Callable[[Workload], Race]:
+        """The same in C."""
+        return lambda workload: c_book.c_gated_loop(
+            workload, self.nodes(seed, workload), lambda: self.wires.capacity(self.tightness)
+        )
 
 
 def conditions() -> list[Condition]:
@@ -51,13 +63,15 @@ def conditions() -> list[Condition]:
 
 
 def entrants(condition: Condition, seed: int, release: str) -> list[Entrant]:
-    """The three ways to drive the kernel."""
+    """The three ways to drive the kernel, and the same loop in C if there is a compiler."""
     make = condition.make(seed)
     ways: list[tuple[str, str, Callable[[Workload], Any]]] = [
         ("batch", "whole stream in one call", batch(make)),
         ("64 at a time", "64 messages a call", packets(make, 64)),
         ("single", "one call a message", single(make)),
     ]
+    if c_book.compiler() is not None:
+        ways.append((C_LOOP, "whole stream in one call", condition.c_loop(seed)))
     return [Entrant(f"{condition.name}: {name}", how, release, prepare) for name, how, prepare in ways]
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import c_book, gated
+from benchmarks.gated import C_LOOP
 from benchmarks.peers import PEERS
 from benchmarks.plain_book import PlainBook
 from benchmarks.race import Entrant, Race, Result, digest, race
@@ -31,7 +32,6 @@ from benchmarks.workload import CANCEL, LEVELS, LIMIT, Workload, draw
 
 PLAIN = "plain Python book"
 BATCH = "wattbook, batch"
-C_LOOP = "the same loop in C"
 
 
 def plain(workload: Workload) -> Race:
@@ -94,12 +94,14 @@ def table(results: Sequence[Result], count: int, expected: str) -> str:
 def gated_table(rows: Sequence[tuple[gated.Condition, float, Result, bool]], count: int, base: float) -> str:
     """The gated results as a Markdown table; `base` is the CPU time of the ungated batch [s]."""
     lines = [
-        "| wires | rows | infeasible | driven by | M messages/s | × ungated batch | trades |",
-        "|---|--:|--:|---|--:|--:|---|",
+        "| wires | rows | infeasible | driven by | M messages/s | × ungated batch | × C | trades |",
+        "|---|--:|--:|---|--:|--:|--:|---|",
     ]
+    in_c = {condition.name: r.median for condition, _, r, _ in rows if r.name.endswith(C_LOOP)}
     for condition, share, r, same in rows:
         way = r.name.rpartition(": ")[2]
-        speed = f"{count / r.median / 1e6:.3f} | {base / r.median:.3f}"
+        against = f"{in_c[condition.name] / r.median:.3g}" if in_c else "–"
+        speed = f"{count / r.median / 1e6:.3f} | {base / r.median:.3f} | {against}"
         agree = f"{r.trades:,}, identical" if same else f"{r.trades:,}, DIFFERENT"
         lines.append(f"| {condition.name} | {condition.wires.rows} | {share:.0%} | {way} | {speed} | {agree} |")
     return "\n".join(lines)

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import typeof
 from numpy.typing import NDArray
 
 from benchmarks.race import Race, Trades
 from benchmarks.workload import BUY, CANCEL, LEVELS, TAKE, Workload
-from market import kernel
+from market import intake, kernel
 
 RING = 4096
 """Room for events where they are not all kept: as much as the exchange has, used over and over."""
@@ -55,6 +54,7 @@ class KernelBook:
         """
         # The exchange's own book sizes, so that its compiled code is used; a full book would show as other trades.
         self.books = kernel.empty_book(LEVELS, _POOL, _POOL)
+        self._run = kernel.entry(LEVELS, _POOL)
         self.where = np.full(workload.orders, -1, dtype=np.int32)
         mode = kernel.OPEN if capacity is None else kernel.DECIDE
         self.capacity = _open() if capacity is None else capacity
@@ -72,10 +72,8 @@ class KernelBook:
         self._kept: list[Trades] = []
 
     def entry(self, messages: Messages) -> tuple[Callable[..., int], tuple[Any, ...]]:
-        """The compiled kernel for these messages and its arguments, without the search by types at every call."""
-        arguments = (*self._book, messages, self._events, self._cursors)
-        kinds = tuple(typeof(value) for value in arguments)  # type: ignore[no-untyped-call]
-        return kernel.run.compile(kinds), arguments
+        """The compiled kernel and its arguments for these messages."""
+        return self._run, (*self._book, messages, self._events, self._cursors)
 
     def rewind(self) -> None:
         """The next call begins with the first of its messages."""
@@ -83,8 +81,8 @@ class KernelBook:
 
     def feed(self, messages: Messages) -> None:
         self.rewind()
-        arguments = (*self._book, messages, self._events, self._cursors)
-        while (status := kernel.run(*arguments)) != kernel.DONE:
+        run, arguments = self.entry(messages)
+        while (status := run(*arguments)) != kernel.DONE:
             self.make_room(status)
 
     def make_room(self, status: int) -> None:
@@ -129,8 +127,7 @@ def packets(make: Make, size: int) -> Callable[[Workload], Race]:
 
         def go() -> None:
             for part in parts:
-                packed = np.array(part, dtype=kernel.MESSAGE)
-                book.feed(packed)
+                book.feed(intake.pack(part))
 
         return go, book
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from market import auction, kernel
 from market.capacity import CapacityRows, Gate
@@ -103,6 +103,7 @@ class Book:
         self._floor = settings.price_floor
         self._tick = settings.tick
         self._books = kernel.empty_book(size, pool, settings.max_orders)
+        self._match = kernel.entry(size, pool)
         self._where = np.full(1024, -1, np.int32)
         self._baseline = np.zeros((2, connections), np.int64)
         self._allowance = np.zeros((2, connections), np.int64)
@@ -128,9 +129,15 @@ class Book:
         self._baseline = fresh
 
     def limit(self, rows: CapacityRows | None) -> None:
-        """Take the gate's capacity rows; their schedule becomes the book's."""
+        """Take the gate's capacity rows; their schedule becomes the book's. Raises ValueError if they do not fit."""
         self.rows = rows
         if rows is not None:
+            size, count = len(self.schedule), len(rows.names)
+            _require("schedule", rows.schedule, np.int64, (size,))
+            _require("state", rows.state, np.float64, (2, count))
+            _require("sensitivity", rows.sensitivity, np.float64, (size, 2, count))
+            _require("lower", rows.lower, np.float64, (count,))
+            _require("upper", rows.upper, np.float64, (count,))
             if rows.schedule is not self.schedule:
                 rows.schedule[:] = self.schedule
             self.schedule = rows.schedule
@@ -174,15 +181,17 @@ class Book:
     def run(self, messages: NDArray[Any], gate: Gate) -> list[tuple[int, Event]]:
         """Process messages (`kernel.MESSAGE`) in order; the gate answers what the rows cannot decide.
 
-        Returns the events in order, each with the position of the message that caused it.
+        Returns the events in order, each with the position of the message that caused it. Raises ValueError if
+        `messages` is not an array that the kernel can take.
         """
+        _require("messages", messages, kernel.MESSAGE, (len(messages),))
         self._grow(messages)
         cursor = self._cursor
         cursor["message"] = 0
         events: list[tuple[int, Event]] = []
         while True:
             cursor["count"] = 0
-            status = kernel.run(
+            status = self._match(
                 self._books,
                 self._where,
                 self._allowance,
@@ -346,6 +355,12 @@ class Book:
             larger = np.full(max(needed, 2 * len(self._where)), -1, np.int32)
             larger[: len(self._where)] = self._where
             self._where = larger
+
+
+def _require(name: str, array: NDArray[Any], kind: DTypeLike, shape: tuple[int, ...]) -> None:
+    """The compiled kernel takes its arguments unseen; a wrong one would be read as something else."""
+    if array.dtype != kind or array.shape != shape or not array.flags.carray:
+        raise ValueError(f"{name} must be a writable C array of {kind} {shape}, got {array.dtype} {array.shape}")
 
 
 def _capacity(schedule: NDArray[np.int64], rows: CapacityRows | None) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from market.book import Book, Order, vain
 from market.capacity import Gate
 from market.delivery import Deliveries
 from market.events import Event, Expired, GateClosed, Granted, Limited, Traded
-from market.intake import about
+from market.intake import about, pack
 from market.orders import MarketSettings
 
 NEVER = 2**30
@@ -79,7 +79,7 @@ class Books:
 
     def run(self, slot: int, messages: Sequence[Message]) -> list[tuple[int, Event]]:
         """Process messages of one slot; returns events, each with the position of the message that caused it."""
-        told = self._limited(slot).run(np.array(messages, kernel.MESSAGE), self.gate)
+        told = self._limited(slot).run(pack(messages), self.gate)
         self._deliveries.note(event for _, event in told)
         return told
 
@@ -92,7 +92,7 @@ class Books:
         events: list[Event] = []
         for order, message in orders:
             book = self._limited(order.slot)
-            before, filled, told = book.attempt(np.array([message], kernel.MESSAGE), self.gate)
+            before, filled, told = book.attempt(pack([message]), self.gate)
             done.append((book, before))
             events += told
             if not filled:

@@ -11,12 +11,13 @@ All integers are exact. Capacity rows are integer-valued float64, so their sums 
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import from_dtype, njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -747,6 +748,27 @@ def run(books, where, allowance, blocked, witness, mode, capacity, spread, lot, 
                 return status
         cursor.message += 1
     return DONE
+
+
+@cache
+def entry(levels: int, pool: int) -> Callable[..., int]:
+    """`run` for books of `book_dtype(levels, pool)`, without numba's search for its arguments' types at every call.
+
+    Nothing checks the arguments: all arrays must be writable and C-contiguous, of the shapes that `run` names, and
+    float64 (rows), int64, or for `where` and `witness` int32.
+    """
+    cells, matrix, numbers = types.int64[::1], types.int64[:, ::1], types.float64
+    capacity = types.Tuple(  # type: ignore[no-untyped-call]
+        (cells, numbers[:, ::1], numbers[:, :, ::1], numbers[:, ::1], numbers[::1], numbers[::1], types.int64)
+    )
+    book, message, event, cursor = (
+        from_dtype(kind)[::1] for kind in (book_dtype(levels, pool), MESSAGE, EVENT, CURSOR)
+    )
+    small = types.int32[::1], matrix, matrix, types.int32[:, ::1]
+    compiled: Callable[..., int] = run.compile(
+        (book, *small, types.int64, capacity, types.int64, types.int64, message, event, cursor)
+    )
+    return compiled
 
 
 @njit(cache=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -11,7 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from market.capacity import OpenGate
+from market import intake, kernel
+from market.book import Book
+from market.capacity import CapacityRows, OpenGate
 from market.events import Accepted, Entry, Event, Limited, Rejected, Traded
 from market.exchange import Exchange
 from market.orders import (
@@ -254,3 +257,27 @@ def check_invariants(market: Exchange, slot: int, naive: NaiveBook) -> None:
     assert sum(market.contracted(slot).values()) == 0
     if naive.limits is not None:
         assert all(abs(moved) <= limit for moved, limit in zip(market.schedule(slot), LIMITS.values(), strict=True))
+
+
+def test_packed_messages_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(2)
+    for count in (0, 1, 63, 64, 65, 200):
+        drawn = np.zeros(count, kernel.MESSAGE)
+        for name in kernel.MESSAGE.names or ():
+            drawn[name] = rng.integers(-(2**7), 2**7, count)
+        assert intake.pack(drawn.tolist()).tobytes() == drawn.tobytes()
+    with pytest.raises(struct.error):
+        intake.pack([(0, 0, 0, 0, 0, 2**31, 0, 0, 0, 0, 0)])
+
+
+def test_what_the_kernel_cannot_take_is_refused() -> None:
+    book, gate = Book(0, SETTINGS, 3), OpenGate(["a", "b", "c"])
+    with pytest.raises(ValueError, match="messages must be a writable C array"):
+        book.run(intake.pack([(0,) * 11] * 4)[::2], gate)
+    rows = CapacityRows(
+        np.zeros(3, np.int64), np.zeros((2, 1)), np.zeros((3, 2, 1)), np.zeros(1), np.zeros(1), ["a"], True, 0
+    )
+    book.limit(rows)
+    for name, wrong in [("schedule", np.zeros(3)), ("state", np.zeros((1, 2)).T[::-1]), ("upper", np.zeros(2))]:
+        with pytest.raises(ValueError, match=f"{name} must be a writable C array"):
+            book.limit(msgspec.structs.replace(rows, **{name: wrong}))
