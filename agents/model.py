@@ -337,6 +337,11 @@ class MarketModel(mesa.Model):
         for name, _, _, imbalance in settled.lines:
             self.money[self._rows[name]] += imbalance_money(imbalance, settings)
 
+    def local_trades(self, slot: int) -> tuple[int, int, int]:
+        """Trades between participants for a slot so far: number, Wh, nano-currency."""
+        number, energy, money = self._local[slot - self.first_slot].tolist()
+        return number, energy, money
+
     # -- figures of the last step, for the data collector --------------------------------------------------------
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from api.commands import compare, database, feeder, ledger, report, run, scenarios
+from api.commands import compare, database, feeder, ledger, report, run, scenarios, serve
 from api.console import complain
 from api.errors import explain
 
@@ -69,6 +69,7 @@ app.command("run", epilog="Example: wattbook run village --seed 3 --out runs/fir
 app.command("compare", epilog="Example: wattbook compare village --designs cda,call,mmr,none --seeds 10")(
     compare.compare
 )
+app.command("serve", epilog="Example: wattbook serve village --speed 60")(serve.serve)
 app.command("report", epilog="Example: wattbook report runs/village-seed1 --open")(report.report)
 app.command("audit", epilog="Example: wattbook audit runs/village-seed1/ledger.db")(ledger.audit)
 app.command("replay", epilog="Example: wattbook replay runs/village-seed1/ledger.db --recheck")(ledger.replay)

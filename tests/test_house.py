@@ -332,7 +332,7 @@ def test_the_version_is_that_of_the_newest_changelog_entry() -> None:
 
 
 def test_every_dependency_is_used() -> None:
-    """What the code imports and what pyproject.toml asks for are the same; the live market's two come with it."""
+    """What the code imports and what pyproject.toml asks for are the same; `websockets` is what uvicorn speaks."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     asked = {re.split(r"[\[<>=~! ]", line)[0].lower().replace("_", "-") for line in project["dependencies"]}
     known = {"pyyaml": "yaml"}
@@ -341,4 +341,4 @@ def test_every_dependency_is_used() -> None:
     used |= {text for path in source_files(*PACKAGES) for _, text in strings(path)}
     # pyarrow is pandas' engine for Parquet and is named in no import.
     unused = {wanted for wanted in asked if known.get(wanted, wanted.replace("-", "_")) not in used}
-    assert unused <= {"fastapi", "websockets", "pyarrow"}
+    assert unused <= {"websockets", "pyarrow"}

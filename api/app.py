@@ -1,0 +1,51 @@
+"""The web application: websocket, REST and pages on one port, around one running market."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, WebSocket
+
+from api.server import Server
+from api.stream import Session
+from api.version import version
+
+
+def create(server: Server, failed: Callable[[BaseException], None]) -> FastAPI:
+    """The application of a server; the market runs as long as it. `failed` is told why the market broke, if it did."""
+
+    def ended(market: asyncio.Task[None]) -> None:
+        error = None if market.cancelled() else market.exception()
+        if error is not None:
+            server.close()
+            failed(error)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        market = asyncio.create_task(server.engine.run())
+        market.add_done_callback(ended)
+        ready = asyncio.create_task(server.engine.ready.wait())
+        try:
+            await asyncio.wait((market, ready), return_when=asyncio.FIRST_COMPLETED)
+            yield
+        finally:
+            server.close()
+            market.cancel()
+            ready.cancel()
+            await asyncio.gather(market, ready, return_exceptions=True)
+
+    app = FastAPI(title="Wattbook", version=version(), lifespan=lifespan)
+
+    @app.get("/health")
+    async def health() -> dict[str, object]:
+        """Whether the market runs, its time, and the number of the last entry of its journal."""
+        projection = server.engine.hub.projection
+        return {"status": "ended" if server.engine.ended else "running", "time": projection.now, "seq": projection.seq}
+
+    @app.websocket("/v1/stream")
+    async def stream(socket: WebSocket) -> None:
+        await Session(server, socket).serve()
+
+    return app

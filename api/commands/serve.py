@@ -1,0 +1,58 @@
+"""`wattbook serve`: a live market of a scenario's neighbours, open to clients over websocket and HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.errors import CommandError, Exit
+
+REALTIME = "realtime"
+
+
+def serve(
+    scenario: Annotated[
+        str, typer.Argument(help="A shipped scenario or a YAML file.", metavar="NAME|FILE", show_default=False)
+    ],
+    speed: Annotated[
+        str, typer.Option(help="Seconds of the market in one second, or realtime.", metavar="N|realtime")
+    ] = "60",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
+    db: Annotated[
+        Path | None,
+        typer.Option(help="The ledger; by default NAME-live.db in runs/.", metavar="FILE", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Everything random follows from it.", min=0, metavar="N", show_default=False)
+    ] = None,
+    days: Annotated[int, typer.Option(help="Days that the market lasts.", min=1)] = 7,
+) -> None:
+    """Open a live market: simulated neighbours trade by the clock, and anyone's program may bid.
+
+    Prints the addresses and a demo token. Everything that is acknowledged is in the ledger first.
+    """
+    from agents import MarketModel
+    from api import live
+    from scenarios import load
+
+    pace = _pace(speed)
+    chosen = load(scenario).changed(**{"time.days": days, "time.slots": None})
+    if seed is not None:
+        chosen = chosen.changed(seed=seed)
+    path = db or Path("runs") / f"{chosen.name}-live.db"
+    live.serve(MarketModel(chosen), path, pace, host, port)
+
+
+def _pace(text: str) -> float:
+    if text == REALTIME:
+        return 1.0
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = 0.0
+    if not 0 < pace <= 100_000:
+        raise CommandError(Exit.INPUT, f"--speed: must be realtime or a number from 0 to 100000, got {text!r}")
+    return pace

@@ -1,0 +1,110 @@
+"""A live market of the small scenario in a thread, on a port of its own, and clients that talk to it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from websockets.sync.client import ClientConnection, connect
+
+from agents import MarketModel
+from api.app import create
+from api.auth import Tokens
+from api.runtime import Engine
+from api.schemas import Role
+from api.server import Server
+from market.store import Ledger
+from tests.agents.small import ALONE, scenario
+
+SECONDS = 20.0
+"""After which a test gives up waiting."""
+
+
+class Client:
+    """A connection that hands out messages one by one."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self._waiting: deque[dict[str, Any]] = deque()
+
+    def say(self, message: dict[str, Any] | str) -> None:
+        self.socket.send(message if isinstance(message, str) else json.dumps(message))
+
+    def hear(self) -> dict[str, Any]:
+        """The next message, whatever frame it came in."""
+        while not self._waiting:
+            frame = json.loads(self.socket.recv(timeout=SECONDS))
+            self._waiting.extend(frame if isinstance(frame, list) else [frame])
+        return self._waiting.popleft()
+
+    def until(self, kind: str) -> dict[str, Any]:
+        """The next message with this `op` or channel. Raises TimeoutError if none comes, telling what came instead."""
+        seen = []
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            message = self.hear()
+            if kind in (message.get("op"), message.get("ch")):
+                return message
+            seen.append(message)
+        raise TimeoutError(f"no {kind}, but {seen[-20:]}")
+
+    def open_slot(self) -> int:
+        """The open slot that closes last."""
+        self.say({"op": "subscribe", "channels": ["market"]})
+        return int(self.until("market")["slots"][-1]["slot"])
+
+
+class Live:
+    """A running server and the way in."""
+
+    def __init__(self, server: Server, tokens: Tokens, ledger: Path, port: int) -> None:
+        self.server, self.tokens, self.ledger, self.port = server, tokens, ledger, port
+
+    @contextmanager
+    def connect(self, role: Role | None = "participant", participant: str = "home-001") -> Iterator[Client]:
+        """A client that has said who it is; with role None one that has not."""
+        with connect(f"ws://127.0.0.1:{self.port}/v1/stream", max_size=None, compression=None) as socket:
+            client = Client(socket)
+            if role is not None:
+                token = self.tokens.issue(role, participant if role == "participant" else "")
+                client.say({"op": "auth", "token": token, "id": "hello"})
+                assert client.until("welcome")["role"] == role
+            yield client
+
+
+@contextmanager
+def running(folder: Path, speed: float = 600.0, **options: Any) -> Iterator[Live]:
+    """A market in `folder`, served until the block ends. `options` are those of `Server`."""
+    model = MarketModel(scenario().changed(**ALONE))
+    tokens = Tokens()
+    path = folder / "ledger.db"
+    with Ledger.create(path) as ledger:
+        server = Server(Engine(model, ledger, speed), tokens, **options)
+        failures: list[BaseException] = []
+        web = uvicorn.Server(
+            uvicorn.Config(
+                create(server, failures.append),
+                port=0,
+                log_level="warning",
+                ws="websockets-sansio",
+                ws_per_message_deflate=False,
+            )
+        )
+        thread = threading.Thread(target=web.run, daemon=True)
+        thread.start()
+        while not web.started:
+            assert thread.is_alive(), "the server did not start"
+            thread.join(0.01)
+        try:
+            yield Live(server, tokens, path, web.servers[0].sockets[0].getsockname()[1])
+        finally:
+            web.should_exit = True
+            thread.join(SECONDS)
+    assert not failures

@@ -1,0 +1,92 @@
+"""A live market through its door: who it lets in, what it tells, and that answers are on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from market.store import Ledger
+from tests.api.live_kit import Live, running
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Live]:
+    with running(tmp_path, heartbeat=0.2, grace=0.3) as found:
+        yield found
+
+
+def test_an_answered_order_is_in_the_ledger(live: Live) -> None:
+    with live.connect() as client:
+        slot = client.open_slot()
+        order = {"slot": slot, "side": "buy", "price": 1000, "quantity": 500, "client_order_id": "mine"}
+        client.say({"op": "submit", "orders": [order], "id": "1"})
+        (result,) = client.until("answer")["results"]
+        assert result["left"] == 500
+        with Ledger.open(live.ledger) as ledger:
+            assert len(ledger) >= result["seq"]
+        client.say({"op": "submit", "orders": [order], "id": "2"})
+        (again,) = client.until("answer")["results"]
+        assert again["order"] == result["order"]
+
+
+def test_every_order_of_a_frame_has_its_own_answer(live: Live) -> None:
+    with live.connect() as client:
+        slot = client.open_slot()
+        good = {"slot": slot, "side": "buy", "price": 1000, "quantity": 500}
+        client.say({"op": "submit", "orders": [good, good | {"slot": 3}, good | {"price": 1001}], "id": "x"})
+        codes = [result.get("code", "") for result in client.until("answer")["results"]]
+        assert codes == ["", "GATE_CLOSED", "PRICE_OFF_TICK"]
+
+
+def test_messages_of_a_channel_are_chained(live: Live) -> None:
+    with live.connect("observer") as client:
+        client.say({"op": "subscribe", "channels": ["book"]})
+        last = client.until("book")["seq"]
+        for _ in range(5):
+            delta = client.until("book")
+            assert delta["prev"] == last
+            assert delta["seq"] > last
+            last = delta["seq"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "BAD_FRAME"),
+        ("[]", "BAD_FRAME"),
+        ('{"op":"dance"}', "BAD_FRAME"),
+        ('{"op":"submit","orders":[{"slot":1}]}', "BAD_FRAME"),
+        ('{"op":"submit","orders":[{"slot":1.5,"side":"buy","price":1,"quantity":1}]}', "BAD_FRAME"),
+        ('{"op":"subscribe","channels":["secrets"]}', "UNKNOWN_CHANNEL"),
+        ('{"op":"halt","scope":"market"}', "FORBIDDEN"),
+        ('{"op":"auth"}', "FORBIDDEN"),
+        ('{"op":"cancel","orders":[' + ",".join(["1"] * 300) + "]}", "FRAME_TOO_LARGE"),
+    ],
+)
+def test_what_is_wrong_is_answered(live: Live, text: str, code: str) -> None:
+    with live.connect() as client:
+        client.say(text)
+        assert client.until("error")["code"] == code
+
+
+def test_who_does_not_say_who_it_is_is_sent_away(live: Live) -> None:
+    with live.connect(None) as client:
+        client.say({"op": "subscribe", "channels": ["book"]})
+        assert client.until("error")["code"] == "NOT_AUTHENTICATED"
+        with pytest.raises(ConnectionClosed):
+            client.until("nothing")
+
+
+def test_orders_are_cancelled_when_the_last_connection_is_gone_for_the_grace_period(live: Live) -> None:
+    with live.connect() as client:
+        slot = client.open_slot()
+        order = {"slot": slot, "side": "buy", "price": 1000, "quantity": 500}
+        client.say({"op": "submit", "orders": [order], "id": "1"})
+        number = client.until("answer")["results"][0]["order"]
+    with live.connect("observer") as client:
+        for _ in range(10):
+            client.until("heartbeat")
+    assert number not in live.server.engine.hub.projection.orders["home-001"]
