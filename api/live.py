@@ -42,8 +42,8 @@ def serve(model: MarketModel, path: Path, speed: float, host: str, port: int) ->
 
         web = uvicorn.Server(
             uvicorn.Config(
-                app.create(server, failed), host=host, port=port, log_level="warning", ws="websockets-sansio", loop=LOOP,
-                ws_per_message_deflate=False, ws_max_size=2 * server.limits.frame_bytes,
+                app.create(server, failed), host=host, port=port, log_level="warning", ws="websockets-sansio",
+                loop=LOOP, ws_per_message_deflate=False, ws_max_size=2 * server.limits.frame_bytes,
             )
         )  # fmt: skip
         web.run()
