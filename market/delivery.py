@@ -33,12 +33,13 @@ class Deliveries:
     def is_settled(self, slot: int) -> bool:
         return slot in self._settled
 
-    def record(self, command: RecordMeter, participants: Iterable[str]) -> Event:
-        """Keep the readings; `participants` are those who have a meter."""
+    def record(self, command: RecordMeter, participants: Iterable[str], largest: int) -> Event:
+        """Keep the readings; `participants` are those who have a meter, `largest` what may be settled exactly [Wh]."""
         known = set(participants)
         for name, value in command.readings.items():
-            if name not in known or not is_whole(value):
-                return reject("BAD_READING", f"{name!r}: {value!r} is no reading of a participant", "readings")
+            if name not in known or not is_whole(value) or abs(value) > largest:
+                told = f"needs a participant and at most {largest} whole Wh, got {name!r:.80}: {value!r:.40}"
+                return reject("BAD_READING", told, "readings")
         self._readings.setdefault(command.slot, {}).update(command.readings)
         return Accepted()
 

@@ -242,6 +242,7 @@ class Exchange:
             events.append(self._not_open(order.slot))
             return
         wrong = self.members.refusal(order.participant) or self._intake.problem(order)
+        wrong = wrong or self._intake.origins_problem([order], "source")
         wrong = wrong or time_problem(order, self.now or 0, self.settings)
         if wrong is not None:
             events.append(wrong)
@@ -308,13 +309,16 @@ class Exchange:
         batch.named.clear()
 
     def _basket(self, command: Basket) -> list[Event]:
-        wrong: Event | None = self.members.refusal(command.participant)
-        if wrong is None and command.client_order_id:
-            wrong = identities.problem(command.client_order_id) or self._identities.seen(command)
-            if wrong is not None:
-                return [wrong]
-        events = [wrong] if wrong is not None else self._link(command)
-        if command.client_order_id and command.participant in self.members.connection:
+        if command.participant not in self.members.connection:
+            return [self.members.unknown(command.participant)]
+        named = bool(command.client_order_id)
+        if named:
+            answer = identities.problem(command.client_order_id) or self._identities.seen(command)
+            if answer is not None:
+                return [answer]
+        wrong = self.members.refusal(command.participant)
+        events: list[Event] = [wrong] if wrong is not None else self._link(command)
+        if named:
             self._identities.keep(command, events[0])
         return events
 
@@ -339,7 +343,7 @@ class Exchange:
             wrong = self._not_open(leg.slot) if leg.slot not in self._books else self._intake.problem(leg)
             if wrong is not None:
                 return Rejected(wrong.code, wrong.reason, f"legs[{place}].{wrong.field}")
-        return None
+        return self._intake.origins_problem(legs, "legs")
 
     def _mass_cancel(self, command: MassCancel) -> list[Event]:
         if command.participant not in self.members.connection:
@@ -383,7 +387,8 @@ class Exchange:
         if self._deliveries.is_settled(slot):
             return reject("ALREADY_SETTLED", f"slot {slot} is settled", "slot")
         if isinstance(command, RecordMeter):
-            return self._deliveries.record(command, self.members.connection.keys() - {self.settings.utility})
+            metered = self.members.connection.keys() - {self.settings.utility}
+            return self._deliveries.record(command, metered, self._intake.largest)
         settled = self._deliveries.settle(command, self.members.connection, self.settings.utility)
         if not isinstance(settled, Rejected):
             self._books.forget(slot)

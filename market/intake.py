@@ -31,7 +31,8 @@ class Intake:
 
     def __init__(self, members: Members) -> None:
         self._members = members
-        self._largest = 0
+        self.largest = 0
+        """Largest quantity that can be paid for exactly at any price [Wh]."""
         self._bits: dict[str, int] = {"": 0}
         """Every origin of energy that was ever named -> its bit; the first is that of energy of no stated origin."""
 
@@ -39,18 +40,28 @@ class Intake:
         """Take the market's settings, before anything else."""
         self.settings = settings
         dearest = max(abs(settings.price_floor), abs(settings.price_cap), settings.grid_fee, 1)
-        self._largest = MAX_EXACT // dearest
+        self.largest = MAX_EXACT // dearest
 
     def problem(self, order: Submit | Leg) -> Rejected | None:
         """What is wrong with an order's own values; None if nothing."""
-        return rules.submit_problem(order, self.settings, self._largest) or self._learn(order)
+        return rules.submit_problem(order, self.settings, self.largest)
+
+    def origins_problem(self, orders: Sequence[Submit | Leg], field: str) -> Rejected | None:
+        """Refusal of orders that together name more origins of energy than a market tells apart; None if they fit."""
+        fresh = {name for order in orders for name in (order.source, *order.sources) if name not in self._bits}
+        if len(self._bits) + len(fresh) <= rules.MAX_SOURCES:
+            return None
+        most = rules.MAX_SOURCES - 1
+        return rules.reject("BAD_SOURCE", f"the market knows {most} sources; {min(fresh)!r} is one more", field)
 
     def amend_problem(self, command: Amend) -> Rejected | None:
         """What is wrong with an amendment's own values; None if nothing."""
-        return rules.amend_problem(command, self.settings, self._largest)
+        return rules.amend_problem(command, self.settings, self.largest)
 
     def message(self, order: Submit | Leg, known: Order) -> tuple[int, ...]:
-        """An order that has no problem; a leg of a basket is immediate."""
+        """An order that has no problem; a leg of a basket is immediate. Gives every new origin a bit of its own."""
+        for name in (order.source, *order.sources):
+            self._bits.setdefault(name, len(self._bits))
         force = kernel.IOC if isinstance(order, Leg) else _FORCE[order.time_in_force]
         origins = 1 << self._bits[order.source]
         if order.side == "buy":
@@ -75,18 +86,6 @@ class Intake:
         price, quantity = command.price, command.quantity
         level = -1 if price is None else (price - self.settings.price_floor) // self.settings.tick
         return about(kernel.AMEND, order, level, -1 if quantity is None else quantity)
-
-    def _learn(self, order: Submit | Leg) -> Rejected | None:
-        """Give every origin that an order names a bit of its own."""
-        for name in (order.source, *order.sources):
-            if name not in self._bits:
-                if len(self._bits) == rules.MAX_SOURCES:
-                    most = rules.MAX_SOURCES - 1
-                    return rules.reject(
-                        "BAD_SOURCE", f"the market knows {most} sources; {name!r} is one more", "source"
-                    )
-                self._bits[name] = len(self._bits)
-        return None
 
 
 def about(kind: int, order: Order, level: int = -1, quantity: int = 0) -> tuple[int, ...]:

@@ -43,7 +43,7 @@ CODES = {
     "BOOK_FULL": "The slot holds as many resting orders as its market allows.",
     "BAD_BASELINE": "The baseline does not give one whole number per connection.",
     "NOT_DELIVERED": "The slot has not been delivered yet.",
-    "BAD_READING": "A meter reading is no whole number of Wh, or its participant is unknown.",
+    "BAD_READING": "A meter reading is no whole number of Wh, too large to be paid for exactly, or of nobody.",
     "NOT_METERED": "The slot has no meter readings yet.",
     "ALREADY_SETTLED": "The slot is settled.",
 }

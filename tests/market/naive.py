@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from market.book import vain
 from market.capacity import CapacityRows, Verdict
-from market.events import Accepted, Amended, Cancelled, Event, Limited, Rejected, Traded
+from market.events import Accepted, Amended, Cancelled, Event, Expired, Limited, Rejected, Traded
 from market.kernel import MAX_PASS, MAX_RETRIES, MAX_SKIPPED
-from market.orders import Amend, Cancel, MarketSettings, Submit
+from market.orders import Amend, Cancel, Leg, MarketSettings, Submit
 
 SETTINGS = MarketSettings(
     name="test",
@@ -41,7 +41,8 @@ class ConnectionLimits:
     Its rows are exact, so the kernel may decide by itself (`decides`) or ask; both must come to the same.
     """
 
-    def __init__(self, limits: dict[str, int], decides: bool) -> None:
+    def __init__(self, limits: dict[str, int], decides: bool, refresh_after: int = 0) -> None:
+        self.refresh_after = refresh_after
         self.names = list(limits)
         self.limits = list(limits.values())
         self.decides = decides
@@ -64,7 +65,7 @@ class ConnectionLimits:
                 upper=np.array(self.limits, float),
                 names=[f"limit:{name}" for name in self.names],
                 decides=self.decides,
-                refresh_after=0,
+                refresh_after=self.refresh_after,
             )
         return self.rows[slot]
 
@@ -94,7 +95,7 @@ def fitting(
     return Verdict(quantity if binding == "" else quantity // lot * lot, binding)
 
 
-@dataclass
+@dataclass(slots=True)
 class Resting:
     number: int
     participant: str
@@ -109,6 +110,8 @@ class Resting:
     sources: tuple[str, ...]
     post_only: bool
     turn: int
+    end: int | None = None
+    """When it expires by itself [ns]."""
 
     def accepts(self, other: Resting) -> bool:
         """True if the bid of the two takes energy of the ask's origin."""
@@ -119,13 +122,19 @@ class Resting:
 class NaiveBook:
     """One slot's book as a list that is sorted whenever something is to be matched."""
 
-    def __init__(self, settings: MarketSettings, nodes: dict[str, int], limits: list[int] | None) -> None:
+    def __init__(
+        self, settings: MarketSettings, nodes: dict[str, int], names: list[str], limits: list[int] | None, slot: int = 0
+    ) -> None:
+        """`nodes` are the participants' connections, `names` those of the connections, `limits` theirs [Wh] if any."""
         self.settings = settings
+        self.slot = slot
+        self.spread = 0
+        """What a bid must exceed an ask by to trade [milli-currency/MWh]."""
         self.nodes = nodes
         self.limits = limits
-        self.names = list(nodes)
-        self.schedule = [0] * len(nodes)
-        self.allowance = {(side, node): 0 for side in ("buy", "sell") for node in nodes.values()}
+        self.names = names
+        self.schedule = [0] * len(names)
+        self.allowance = {(side, node): 0 for side in ("buy", "sell") for node in range(len(names))}
         self.baseline = dict(self.allowance)
         self.orders: list[Resting] = []
         self.known: dict[int, str] = {}
@@ -134,15 +143,35 @@ class NaiveBook:
         self.moves = 0
         self.refused: set[tuple[int, int]] = set()
         """(injecting, withdrawing) connections that were refused since the schedule changed last."""
+        self.changes = 0
+        """How often the schedule has changed, or been set anew."""
+        self.passed: tuple[int, int] | None = None
+        """Spread and changes at the end of the last pass over all resting orders."""
+        self.asked: list[Limited] = []
+        """Every question of capacity and its answer."""
 
     def rebase(self, baseline: list[int]) -> list[Event]:
         """A new baseline [Wh]: what firm orders hold of the old one stays theirs. Resting orders are tried again."""
-        self.refused.clear()
+        self.forget()
         for node, wh in enumerate(baseline):
             for side, fresh in (("buy", max(-wh, 0)), ("sell", max(wh, 0))):
                 self.allowance[side, node] += fresh - self.baseline[side, node]
                 self.baseline[side, node] = fresh
-        return self.retry(MAX_PASS)
+        return self.uncross()
+
+    def forget(self) -> None:
+        """The schedule is another one: pairs that were refused may be asked about again."""
+        self.refused.clear()
+        self.changes += 1
+
+    def uncross(self) -> list[Event]:
+        """Let resting orders trade, unless neither spread nor schedule are new since this was tried last."""
+        bids = [order for order in self.orders if order.side == "buy"]
+        if (self.spread, self.changes) == self.passed or not any(map(self.reachable, bids)):
+            return []
+        events = self.retry(MAX_PASS)
+        self.passed = (self.spread, self.changes)
+        return events
 
     def apply(self, number: int, command: Submit | Amend | Cancel) -> list[Event]:
         if isinstance(command, Submit):
@@ -156,47 +185,59 @@ class NaiveBook:
             return [_closed(command.order)]
         return self.cancel(order) if isinstance(command, Cancel) else self.amend(order, command)
 
-    def submit(self, number: int, command: Submit) -> list[Event]:
+    def submit(self, number: int, command: Submit, end: int | None = None) -> list[Event]:
         self.known[number] = command.participant
         if command.time_in_force in ("gtc", "gtd") and len(self.orders) >= self.settings.max_orders:
             most = self.settings.max_orders
             return [Rejected("BOOK_FULL", f"{most} orders rest in this slot; use ioc or wait")]
-        node = -1 if command.participant == self.settings.utility else self.nodes[command.participant]
-        order = Resting(
-            number,
-            command.participant,
-            command.side,
-            command.price,
-            command.quantity,
-            0,
-            command.quantity,
-            command.flexible,
-            node,
-            command.source,
-            command.sources,
-            command.post_only,
-            0,
-        )
+        order = self.order(number, command.participant, command)
+        order.post_only, order.end = command.post_only, end
         if command.post_only and self.reachable(order):
             return [_would_trade()]
         if command.time_in_force == "fok":
             return [Accepted(number), *self.fill_or_kill(order)]
-        order.firm = self.reserve(command.side, node, command.quantity, command.flexible)
         return [Accepted(number), *self.match(order, command.time_in_force == "ioc")]
+
+    def order(self, number: int, participant: str, given: Submit | Leg) -> Resting:
+        """What is to be matched: no more of the order than that."""
+        return Resting(
+            number,
+            participant,
+            given.side,
+            given.price,
+            given.quantity,
+            0,
+            given.quantity,
+            given.flexible,
+            -1 if participant == self.settings.utility else self.nodes[participant],
+            given.source,
+            given.sources,
+            False,
+            0,
+        )
 
     def fill_or_kill(self, order: Resting) -> list[Event]:
         """Try it, and put everything back if it is not filled."""
-        before = dict(self.__dict__)
-        before |= {name: copy(before[name]) for name in ("schedule", "allowance", "refused")}
-        before["orders"] = [replace(other) for other in self.orders]
-        order.firm = self.reserve(order.side, order.node, order.quantity, order.flexible)
+        before = self.save()
         events = self.match(order, True)
         if not any(isinstance(event, Cancelled) for event in events):
             return events
-        self.__dict__.update(before)
-        self.refused.clear()
-        asked = vain(events) if self.limits is not None else []
+        asked = self.restore(before)
         return [*asked, Cancelled(order.number, order.total, "fok")]
+
+    def save(self) -> dict[str, Any]:
+        self.asked = []
+        before = dict(self.__dict__)
+        before |= {name: copy(before[name]) for name in ("schedule", "allowance", "refused")}
+        before["orders"] = [replace(other) for other in self.orders]
+        return before
+
+    def restore(self, before: dict[str, Any]) -> list[Limited]:
+        """Everything as it was when this was saved; returns the questions that were asked since."""
+        asked = list(self.asked)
+        self.__dict__.update(before)
+        self.forget()
+        return asked
 
     def amend(self, order: Resting, command: Amend) -> list[Event]:
         price = order.price if command.price is None else command.price
@@ -208,10 +249,10 @@ class NaiveBook:
         if order.post_only and not kept and self.reachable(replace(order, price=price)):
             return [_would_trade()]
         self.give_back(order)
-        order.firm = self.reserve(order.side, order.node, remaining, order.flexible)
         order.price, order.total, order.quantity = price, total, remaining
         told: list[Event] = [Amended(order.number, price, total, "kept" if kept else "lost")]
         if kept:
+            order.firm = self.reserve(order)
             return told
         self.orders.remove(order)
         order.turn = 0
@@ -222,11 +263,18 @@ class NaiveBook:
         self.give_back(order)
         return [Cancelled(order.number, order.quantity, why)]
 
-    def reserve(self, side: str, node: int, quantity: int, flexible: bool) -> int:
-        if flexible or node < 0:
+    def expire(self, order: Resting) -> Expired:
+        self.orders.remove(order)
+        self.give_back(order)
+        return Expired(order.number, order.quantity)
+
+    def reserve(self, order: Resting) -> int:
+        """The part of an order that the baseline of its connection has left, in whole lots."""
+        if order.flexible or order.node < 0:
             return 0
-        firm = max(min(quantity, self.allowance[side, node]), 0) // self.settings.lot * self.settings.lot
-        self.allowance[side, node] -= firm
+        key = order.side, order.node
+        firm = max(min(order.quantity, self.allowance[key]), 0) // self.settings.lot * self.settings.lot
+        self.allowance[key] -= firm
         return firm
 
     def give_back(self, order: Resting) -> None:
@@ -237,12 +285,12 @@ class NaiveBook:
         """Orders of the other side within the limit, best first."""
         sign = 1 if order.side == "buy" else -1
         others = [other for other in self.orders if other.side != order.side and other.quantity]
-        others = [other for other in others if sign * (order.price - other.price) >= 0]
+        others = [other for other in others if sign * (order.price - other.price) >= self.spread]
         return sorted(others, key=lambda other: (sign * other.price, other.turn))
 
     def match(self, order: Resting, ioc: bool) -> list[Event]:
         events: list[Event] = []
-        before = list(self.schedule)
+        order.firm = self.reserve(order)
         self.moves = 0
         met_itself = self.meet(order, events, None)
         self.orders = [other for other in self.orders if other.quantity]
@@ -253,7 +301,7 @@ class NaiveBook:
             self.turn += 1
             order.turn = self.turn
             self.orders.append(order)
-        if self.limits is not None and (self.moves or self.schedule != before):
+        if self.limits is not None and self.moves:
             events += self.retry(MAX_RETRIES)
         return events
 
@@ -261,13 +309,12 @@ class NaiveBook:
         """One pass of the resting bids over the resting asks, with few questions."""
         events: list[Event] = []
         self.questions = 0
-        if self.limits is not None:
-            bids = [order for order in self.orders if order.side == "buy"]
-            for bid in sorted(bids, key=lambda bid: (-bid.price, bid.turn)):
-                if not self.reachable(bid) or self.questions >= budget:
-                    break
-                self.meet(bid, events, budget)
-            self.orders = [order for order in self.orders if order.quantity]
+        bids = [order for order in self.orders if order.side == "buy"]
+        for bid in sorted(bids, key=lambda bid: (-bid.price, bid.turn)):
+            if not self.reachable(bid) or self.questions >= budget:
+                break
+            self.meet(bid, events, budget)
+        self.orders = [order for order in self.orders if order.quantity]
         return events
 
     def meet(self, order: Resting, events: list[Event], questions: int | None) -> bool:
@@ -311,6 +358,11 @@ class NaiveBook:
         verdict = fitting(self.schedule, self.limits, self.names, *pair, quantity, self.settings.lot)
         if verdict.admitted < quantity:
             events.append(Limited(order.number, other.number, quantity, verdict.admitted, verdict.constraint))
+            self.asked.append(events[-1])  # type: ignore[arg-type]
+        else:
+            older = older_of(order, other)
+            newer = other if older is order else order
+            self.asked.append(Limited(newer.number, older.number, quantity, quantity, ""))
         return verdict.admitted
 
     def fill(self, order: Resting, other: Resting, quantity: int, pair: tuple[int, int]) -> Traded:
@@ -320,12 +372,13 @@ class NaiveBook:
         for node, change in zip(pair, (quantity, -quantity), strict=True):
             if node >= 0:
                 self.schedule[node] += change
-                self.moves += 1
-                self.refused.clear()
+        if pair != (-1, -1):
+            self.moves += 1
+            self.forget()
         buy, sell = (order, other) if order.side == "buy" else (other, order)
-        resting = order if order.turn and order.turn < other.turn else other
+        resting = older_of(order, other)
         return Traded(
-            slot=0,
+            slot=self.slot,
             price=resting.price,
             quantity=quantity,
             buyer=buy.participant,
@@ -337,6 +390,11 @@ class NaiveBook:
             sell_flexible=pair[0] >= 0,
             source=sell.source,
         )
+
+
+def older_of(order: Resting, other: Resting) -> Resting:
+    """Which of the two was in the book first; `other` rests, `order` only if it has a turn."""
+    return order if order.turn and order.turn < other.turn else other
 
 
 def _would_trade() -> Rejected:

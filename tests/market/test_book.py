@@ -54,8 +54,7 @@ def exchange(mode: str, max_orders: int = 500) -> tuple[Exchange, int]:
 
 def oracle(mode: str, market: Exchange) -> NaiveBook:
     nodes = {name: number for number, name in enumerate(NAMES)} | {"utility": 12}
-    book = NaiveBook(market.settings, nodes, None if mode == "off" else list(LIMITS.values()))
-    book.names = list(LIMITS)
+    book = NaiveBook(market.settings, nodes, list(LIMITS), None if mode == "off" else list(LIMITS.values()))
     book.rebase(BASELINE)
     return book
 
@@ -125,18 +124,21 @@ def expected(naive: NaiveBook, number: int, command: Command) -> tuple[Event, ..
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("seed", range(2))
-def test_book_gives_the_events_of_a_naive_book(mode: str, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "count"),
+    [(0, 4_000), pytest.param(1, 20_000, marks=pytest.mark.slow)],  # deep books take a plain one some ten seconds
+)
+def test_book_gives_the_events_of_a_naive_book(mode: str, seed: int, count: int) -> None:
     market, slot = exchange(mode)
     naive = oracle(mode, market)
     first = market.seq + 1
-    commands = seeded(seed, market, slot, 12_000)
+    commands = seeded(seed, market, slot, count)
     ours = told(market.apply_many(commands))
     trades = 0
     for number, (command, events) in enumerate(zip(commands, ours, strict=True), first):
         assert events == expected(naive, number, command), f"seed={seed} command {number}: {command}"
         trades += sum(isinstance(event, Traded) for event in events)
-    assert trades > 1_000
+    assert trades > count // 12
     assert market.schedule(slot).tolist() == naive.schedule
 
 
@@ -221,7 +223,7 @@ class BookMachine(RuleBasedStateMachine):
         order, who = self.owners[-1 - pick % len(self.owners)]
         self.compare([Amend(who, order, ticks * 100, lots * 10)])
 
-    @rule(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 600))
+    @rule(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 300))
     def batch(self, seed: int, count: int) -> None:
         self.compare(seeded(seed, self.market, self.slot, count))
 
@@ -244,7 +246,7 @@ class BookMachine(RuleBasedStateMachine):
 
 
 TestBookMachine = BookMachine.TestCase
-TestBookMachine.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestBookMachine.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 
 
 def check_invariants(market: Exchange, slot: int, naive: NaiveBook) -> None:
