@@ -102,7 +102,7 @@ def audit(
             except LedgerError as error:
                 if size == 1:
                     auditor.find(auditor.last + 1, "file", str(error))
-    return auditor.report(str(ledger.path), gate_factory is not None)
+    return auditor.report(ledger.name, gate_factory is not None)
 
 
 class _Auditor:

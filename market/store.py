@@ -1,4 +1,4 @@
-"""The ledger file: journal and postings in SQL tables, written by one writer, never changed. The only SQL.
+"""The ledger: journal and postings in SQL tables, written by one writer, never changed.
 
 Everything in it follows from the journal; postings are kept beside it so that anyone can sum them with any tool.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import sqlalchemy as sa
 
 from market import journal, keyring, schema
+from market.database import Database, Writer, database_of
 from market.events import Entry
 from market.frames import settlements_frame, trades_frame
 from market.keyring import KeyRow
@@ -52,7 +53,8 @@ CheckpointRow = tuple[int, str]
 class Meta(NamedTuple):
     """What a ledger says of itself. `market` and `feeder` are None until a market was created in it."""
 
-    path: Path
+    name: str
+    """Its path, or its URL without a password."""
     revision: str
     entries: int
     market: MarketSettings | None
@@ -60,22 +62,23 @@ class Meta(NamedTuple):
 
 
 class Ledger:
-    """A ledger file, open for reading or for writing. Use it as a context manager, or call `close`."""
+    """A ledger, open for reading or for writing. Use it as a context manager, or call `close`."""
 
-    def __init__(self, path: Path, *, readonly: bool) -> None:
-        """Opens an existing file; see `create` and `open`."""
-        schema.check(path)
-        self.path = path
+    def __init__(self, database: Database, *, readonly: bool) -> None:
+        """Opens an existing ledger; see `create` and `open`."""
+        schema.check(database)
+        self.name = database.name
+        """Its path, or its URL without a password."""
+        self._database = database
         self._market: CreateMarket | None = None
         self._tree: Tree | None = None
         self._signer: Signer | None = None
         self._signed = 0
-        self._engine = schema.connect(path, readonly=readonly)
-        self._lock = None if readonly else schema.WriterLock(path)
+        self._engine = database.connect("read" if readonly else "write")
+        self._writer: Writer | None = None
         try:
-            self._insert_entry = str(sa.insert(schema.journal).compile(dialect=self._engine.dialect))
-            self._insert_posting = str(sa.insert(schema.posting).compile(dialect=self._engine.dialect))
-            self._insert_tile = str(sa.insert(schema.tile).compile(dialect=self._engine.dialect))
+            if not readonly:
+                self._writer = Writer(database, self._engine)
             self._last: int = self._rows(sa.select(sa.func.coalesce(sa.func.max(schema.journal.c.seq), 0)))[0][0]
         except BaseException:
             self.close()
@@ -83,13 +86,14 @@ class Ledger:
 
     @classmethod
     def create(cls, target: str | Path) -> Self:
-        """A new, empty ledger at a path or sqlite:/// URL, open for writing.
+        """A new, empty ledger at a path or URL, open for writing.
 
-        Raises LedgerError if the file exists, whatever is in it, or cannot be made.
+        Raises LedgerError if the file exists, whatever is in it, or cannot be made. A database of a server must exist,
+        and be empty.
         """
-        path = schema.file_of(target)
-        schema.create(path)
-        return cls(path, readonly=False)
+        database = database_of(target)
+        schema.create(database)
+        return cls(database, readonly=False)
 
     @classmethod
     def open(cls, target: str | Path, *, readonly: bool = True) -> Self:
@@ -97,14 +101,14 @@ class Ledger:
 
         Raises LedgerError if it is no ledger, has another schema, is damaged, or another writer has it.
         """
-        return cls(schema.file_of(target), readonly=readonly)
+        return cls(database_of(target), readonly=readonly)
 
     def close(self) -> None:
         """Let go of the file. A ledger of which no reader is left is then one file, complete in itself."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         self._engine.dispose()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
     def __enter__(self) -> Self:
         return self
@@ -120,12 +124,12 @@ class Ledger:
         Raises LedgerError, and stores nothing, if the entries do not continue the journal, their postings do not
         balance, or the disk refuses; JournalError if one has no canonical form. The ledger stays usable.
         """
-        self._require_writer()
+        writer = self._require_writer()
         moved: list[PostingRow] = []
         market = self._market or self._find_market()
         for seq, entry in enumerate(entries, self._last + 1):
             if entry.seq != seq:
-                raise LedgerError(f"{self.path}: entry {seq} is next, not {entry.seq}")
+                raise LedgerError(f"{self.name}: entry {seq} is next, not {entry.seq}")
             market = market or _creation(entry)
             if caused := postings(entry, market.settings if market else None):
                 moved += [(seq, line, *posting) for line, posting in enumerate(caused)]
@@ -134,13 +138,10 @@ class Ledger:
         tree = (self._tree or self.log().tree()).copy()
         tiles = tree.extend([leaf for _, _, leaf in rows])
         signed = self._checkpoint(tree) if tree.size >= self._signed + SIGN_EVERY else []
-        with schema.explained(self.path), self._engine.execution_options(writes=True).begin() as connection:
-            if rows:
-                connection.exec_driver_sql(self._insert_entry, rows)
-            if moved:
-                connection.exec_driver_sql(self._insert_posting, moved)
-            if tiles:
-                connection.exec_driver_sql(self._insert_tile, [tuple(tile) for tile in tiles])
+        with writer.transaction() as connection:
+            self._database.insert(connection, schema.journal, rows)
+            self._database.insert(connection, schema.posting, moved)
+            self._database.insert(connection, schema.tile, tiles)
             if signed:
                 connection.execute(sa.insert(schema.checkpoint), signed)
         self._market, self._tree = market, tree
@@ -160,7 +161,7 @@ class Ledger:
             self._store(schema.verifier, rows[0]._asdict())
         if rows[-1].key != str(signer.verifier):
             raise LedgerError(
-                f"{self.path}: is signed with the key {rows[-1].key}, not {signer.verifier}; use that key, or hand "
+                f"{self.name}: is signed with the key {rows[-1].key}, not {signer.verifier}; use that key, or hand "
                 "over to the new one with `wattbook keys rotate`"
             )
         self._signer = signer
@@ -172,7 +173,7 @@ class Ledger:
         Raises LedgerError if no key was given with `sign_with`.
         """
         if self._signer is None:
-            raise LedgerError(f"{self.path}: no key to sign with; call sign_with first")
+            raise LedgerError(f"{self.name}: no key to sign with; call sign_with first")
         self._tree = self._tree or self.log().tree()
         if self._last > self._signed:
             self._store(schema.checkpoint, self._checkpoint(self._tree)[0])
@@ -186,7 +187,7 @@ class Ledger:
         try:
             row = keyring.handover(self.keys(), self._last, old, new)
         except NoteError as error:
-            raise LedgerError(f"{self.path}: {error}") from error
+            raise LedgerError(f"{self.name}: {error}") from error
         self._store(schema.verifier, row._asdict())
         self._signer = new
 
@@ -271,12 +272,12 @@ class Ledger:
         """Schema, length, rules and feeder."""
         market = self._market or self._find_market()
         settings, feeder = (market.settings, market.feeder) if market else (None, None)
-        return Meta(self.path, schema.HEAD, self._last, settings, feeder)
+        return Meta(self.name, schema.HEAD, self._last, settings, feeder)
 
     def missing_triggers(self) -> list[str]:
         """Names of the triggers that would refuse to change the ledger, but are gone or say something else."""
-        stored = {row[0] for row in self._rows(sa.text("SELECT sql FROM sqlite_master WHERE type = 'trigger'"))}
-        return sorted(name for name, statement in schema.triggers().items() if statement not in stored)
+        with self._database.explained(), self._engine.connect() as connection:
+            return self._database.missing_guards(connection, schema.APPEND_ONLY)
 
     def trades(self) -> pd.DataFrame:
         """One row per trade: seq, time, delivery (UTC), then the fields of `market.events.Traded` in market units."""
@@ -296,12 +297,13 @@ class Ledger:
         return [{"size": tree.size, "note": signed_note(text, [self._signer])}]
 
     def _store(self, table: sa.Table, row: dict[str, Any]) -> None:
-        with schema.explained(self.path), self._engine.execution_options(writes=True).begin() as connection:
+        with self._require_writer().transaction() as connection:
             connection.execute(sa.insert(table), row)
 
-    def _require_writer(self) -> None:
-        if self._lock is None:
-            raise LedgerError(f"{self.path}: is open for reading only; open it with readonly=False")
+    def _require_writer(self) -> Writer:
+        if self._writer is None:
+            raise LedgerError(f"{self.name}: is open for reading only; open it with readonly=False")
+        return self._writer
 
     def _journal_pages(self, first: int, size: int = CHUNK) -> Iterator[list[JournalRow]]:
         by_seq = sa.select(schema.journal).order_by(schema.journal.c.seq).limit(size)
@@ -312,7 +314,7 @@ class Ledger:
     def _settings(self) -> MarketSettings:
         market = self._market or self._find_market()
         if market is None:
-            raise LedgerError(f"{self.path}: holds no market yet; its first command must create one")
+            raise LedgerError(f"{self.name}: holds no market yet; its first command must create one")
         return market.settings
 
     def _find_market(self) -> CreateMarket | None:
@@ -320,7 +322,7 @@ class Ledger:
         return self._market
 
     def _rows(self, statement: sa.Select[Any] | sa.TextClause) -> list[Any]:
-        with schema.explained(self.path), self._engine.connect() as connection:
+        with self._database.explained(), self._engine.connect() as connection:
             cursor = connection.execute(statement).cursor
             assert cursor is not None
             return list(cursor.fetchall())  # plain tuples as the driver makes them, several times as fast as rows

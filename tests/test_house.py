@@ -43,7 +43,7 @@ FLOATS_ALLOWED = {
     # Prices for people, in ct/kWh.
     "market/units.py",
 }
-SQL_ALLOWED = {"market/store.py", "market/schema.py"}
+SQL_ALLOWED = {"market/schema.py", "market/sqlite.py", "market/postgres.py"}
 # Run by the console script, by `python -m`, by make or by hand.
 ENTRY_POINTS = {
     "api.cli",
@@ -51,7 +51,8 @@ ENTRY_POINTS = {
     "api.cli_reference",
     "api.message_reference",
     "scenarios.build_data",
-    # The auction over a book, complete in itself: markets trade continuously so far.
+    # For servers of live markets: who may connect.
+    "market.access",
 }
 KITS = ("conformance",)
 """Modules for those who write their own strategies and devices; the tests use them too."""

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from market.merkle import SIZE, Tree
-from market.schema import append_only
+from market.schema import append_only, changeable
 
 revision = "0003"
 down_revision = "0002"
@@ -51,7 +51,7 @@ def downgrade() -> None:
         raise ValueError("not empty, so not dropped: verifier")
     op.drop_table("verifier")
     for table in ("tile", "checkpoint"):
-        for statement in append_only(table, connection.dialect.name):
-            op.execute(f"DROP TRIGGER {statement.split()[2]}")
+        for statement in changeable(table, connection.dialect.name):
+            op.execute(statement)
     # Tiles follow from the journal; the next upgrade computes them again.
     op.execute(sa.delete(sa.table("tile")))

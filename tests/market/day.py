@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ from market.store import Ledger
 NAMES = ["utility", "anna", "bert", "cleo", "dora"]
 CONNECTIONS = [f"c{number}" for number in range(len(NAMES))]
 FEEDER = json.dumps({"connections": [{"id": name} for name in CONNECTIONS]})
+Target = TypeVar("Target", str, Path)
 FIRST = 40_000
 SETTINGS = MarketSettings(
     name="lane",
@@ -136,12 +138,12 @@ def trade_seq(journal: tuple[Entry, ...]) -> int:
     return trading[len(trading) // 2]
 
 
-def ledger_at(path: Path, journal: tuple[Entry, ...]) -> Path:
+def ledger_at(target: Target, journal: tuple[Entry, ...]) -> Target:
     """Write the entries to a new ledger, in a few transactions, and close it."""
-    with Ledger.create(path) as ledger:
+    with Ledger.create(target) as ledger:
         for first in range(0, len(journal), 50):
             ledger.append(journal[first : first + 50])
-    return path
+    return target
 
 
 def _order(rng: np.random.Generator, slot: int, number: int, owners: dict[int, str]) -> Command:

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 
 from market import journal, schema
 from market.audit import audit
+from market.database import database_of
 from market.events import Entry
 from market.ledger import LedgerError
 from market.merkle import Tree
@@ -22,7 +23,7 @@ from tests.market.day import ledger_at
 
 CASES = Path(__file__).parent.parent / "cases" / "ledger"
 OLD_ENTRIES = "c30a8c3a7bc64df7f1450b68b0f11868587a92963772650da2644b4fb82dacc3"
-LATER = {"meter", "settlement", "checkpoint", "tile", "verifier"}
+LATER = {"meter", "settlement", "checkpoint", "tile", "verifier", "participant", "token"}
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_head_is_the_newest_revision() -> None:
 
 def test_a_new_ledger_is_at_head_and_has_the_columns_that_the_code_knows(path: Path) -> None:
     assert current(path) == schema.HEAD
-    engine = schema.connect(path, readonly=True)
+    engine = database_of(path).connect("read")
     found = sa.MetaData()
     found.reflect(engine)
     engine.dispose()
@@ -157,8 +158,3 @@ def test_a_foreign_file_is_not_migrated(tmp_path: Path) -> None:
                 act(target)
         assert (target.read_bytes() if target.exists() else None) == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["foreign.db", "notes.txt"]
-
-
-def test_triggers_for_another_database_are_asked_for_by_name() -> None:
-    with pytest.raises(NotImplementedError, match="postgresql"):
-        schema.append_only("journal", "postgresql")
