@@ -22,10 +22,10 @@ class Seal(NamedTuple):
     """SHA-256 over the leaf hashes of all entries in order, in hexadecimal."""
 
 
-def seal(path: Path) -> Seal:
+def seal(target: str | Path) -> Seal:
     """Rules, feeder, length and digest of a ledger. Raises LedgerError if it cannot be read."""
     state = sha256()
-    with Ledger.open(path) as ledger:
+    with Ledger.open(target) as ledger:
         for _, _, leaf in ledger.bodies():
             state.update(leaf)
         meta = ledger.meta()

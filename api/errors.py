@@ -53,6 +53,9 @@ _DATABASE_REFUSED = (
     "SQLITE_LOCKED",
 )
 
+_SERVER_REFUSED = ("08", "25006", "28", "42501", "53", "55P03", "57", "58", "OperationalError")
+"""Beginnings of a server's SQLSTATE, and the error of one that cannot be reached."""
+
 
 def explain(error: BaseException) -> CommandError | None:
     """The lines and exit code for a foreseen error; None for one that nobody foresaw, which deserves its traceback."""
@@ -87,5 +90,7 @@ def _from_ledger(error: BaseException) -> CommandError | None:
     cause = error.__cause__
     origin = getattr(cause, "orig", None) or cause
     name = str(getattr(origin, "sqlite_errorname", ""))
-    refused = name.startswith(_DATABASE_REFUSED) or (isinstance(cause, OSError) and cause.errno not in _WRONG_PATH)
+    state = getattr(origin, "sqlstate", None) or ("" if name else type(origin).__name__)
+    refused = name.startswith(_DATABASE_REFUSED) or state.startswith(_SERVER_REFUSED)
+    refused = refused or (isinstance(cause, OSError) and cause.errno not in _WRONG_PATH)
     return CommandError(Exit.ENVIRONMENT if refused else Exit.INPUT, str(error))

@@ -9,6 +9,7 @@ from api.digest import seal
 from api.errors import CommandError, Exit
 from api.report_data import Run, report_data
 from api.report_page import page
+from api.targets import shown
 from api.version import version
 from grid.feeder import Feeder
 
@@ -16,13 +17,15 @@ LEDGER = "ledger.db"
 REPORT = "report.html"
 
 
-def write(directory: Path) -> Path:
+def write(directory: Path, ledger: str | None = None) -> Path:
     """Write report.html into the folder of a finished run and return its path.
+
+    The run's ledger is in the folder, or where `ledger` says.
 
     Raises CommandError if the folder holds no finished run, OSError, LedgerError or FeederError if a file of it is bad.
     """
     path = directory / REPORT
-    text = page(report_data(read(directory)))
+    text = page(report_data(read(directory, ledger)))
     put(path, text)
     return path
 
@@ -37,15 +40,17 @@ def put(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def read(directory: Path) -> Run:
+def read(directory: Path, ledger: str | None = None) -> Run:
     """The run in a folder: tables and summary, and rules and feeder from its ledger. Raises as `write` does."""
     if not directory.is_dir():
         raise CommandError(
             Exit.INPUT, f"{directory}: no such folder; give the folder of a run, such as runs/village-seed1"
         )
-    if not (directory / LEDGER).exists():
+    if ledger is None and not (directory / LEDGER).exists():
         raise CommandError(
-            Exit.INPUT, f"{directory}: holds no {LEDGER}; give the folder of a run, such as runs/village-seed1"
+            Exit.INPUT,
+            f"{directory}: holds no {LEDGER}; give the folder of a run, such as runs/village-seed1, or with --db the "
+            "database that the run was told to use",
         )
     if not (directory / "summary.json").exists():
         raise CommandError(Exit.INPUT, f"{directory}: the run in it was not finished; run the scenario again")
@@ -53,8 +58,9 @@ def read(directory: Path) -> Run:
         results = Results.read(directory)
     except ValueError as error:
         raise CommandError(Exit.INPUT, str(error)) from error
-    sealed = seal(directory / LEDGER)
+    target = ledger or str(directory / LEDGER)
+    sealed = seal(target)
     if sealed.market is None or sealed.feeder is None:
-        raise CommandError(Exit.INPUT, f"{directory / LEDGER}: holds no market; run the scenario again")
+        raise CommandError(Exit.INPUT, f"{shown(target)}: holds no market; run the scenario again")
     feeder = Feeder.from_json(sealed.feeder)
-    return Run(results, sealed.market, feeder, sealed, LEDGER, version())
+    return Run(results, sealed.market, feeder, sealed, shown(ledger) if ledger else LEDGER, version())

@@ -44,7 +44,7 @@ class Run:
     feeder: Feeder
     seal: Seal
     ledger: str
-    """Name of the ledger's file, which lies beside the report."""
+    """Name of the ledger's file, which lies beside the report, or of the database."""
     version: str
 
 
@@ -324,7 +324,7 @@ def _provenance(run: Run) -> list[list[str]]:
             "; ".join(part for part in (run.feeder.license, run.feeder.attribution) if part) or "–",
         ],
         ["Program", f"wattbook {run.version}"],
-        ["Ledger", f"{run.ledger} beside this page, {number(run.seal.last, 0)} entries"],
+        ["Ledger", f"{run.ledger}, {number(run.seal.last, 0)} entries"],
         ["Digest of the journal", run.seal.digest],
     ]
 

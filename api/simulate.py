@@ -36,8 +36,8 @@ PLAIN_STEPS = 10
 Watch = Callable[[int, int, Mapping[str, int]], None]
 
 
-def simulate(scenario: Scenario, folder: Path, *, report: bool) -> None:
-    """Run the scenario, write everything into `folder` and print the summary.
+def simulate(scenario: Scenario, folder: Path, *, report: bool, db: str | None = None) -> None:
+    """Run the scenario, write everything into `folder` and print the summary; the ledger goes to `db` if given.
 
     Raises CommandError if the wires do not carry what was admitted, or on Ctrl-C or SIGTERM; the ledger then holds
     all slots that were completed.
@@ -45,27 +45,27 @@ def simulate(scenario: Scenario, folder: Path, *, report: bool) -> None:
     _clear(folder)
     note(f"{scenario.name}, seed {scenario.seed}, gate {scenario.grid.gate}: results go to {folder}")
     started = time.perf_counter()
-    with Ledger.create(folder / LEDGER) as ledger:
+    with Ledger.create(db or folder / LEDGER) as ledger:
         try:
             with _stoppable() as check:
                 results, feeder = _run(scenario, ledger, check)
         except KeyboardInterrupt as stop:
-            raise CommandError(Exit.INTERRUPTED, *_interrupted(ledger, folder)) from stop
+            raise CommandError(Exit.INTERRUPTED, *_interrupted(ledger)) from stop
         except PowerFlowError as error:
-            raise CommandError(Exit.FINDING, f"{error}; the ledger up to then is {folder / LEDGER}") from error
+            raise CommandError(Exit.FINDING, f"{error}; the ledger up to then is {ledger.name}") from error
         except GridViolation as violation:
             raise CommandError(
                 Exit.FINDING,
                 f"{violation}: the wires would not carry what the gate admitted, which is a fault of the gate. Please "
-                f"report it with the scenario; the ledger up to the slot before is {folder / LEDGER}",
+                f"report it with the scenario; the ledger up to the slot before is {ledger.name}",
             ) from violation
     results.write(folder)
     (folder / "scenario.yaml").write_text(scenario.to_yaml(), encoding="utf-8")
     (folder / "feeder.json").write_text(feeder.to_json(), encoding="utf-8")
     show(results, scenario.market_settings())
     if report and scenario.output.report:
-        say(f"Report:  {html_report.write(folder)}", "bold")
-    say(f"Ledger:  {folder / LEDGER}   (check it: wattbook audit {folder / LEDGER})")
+        say(f"Report:  {html_report.write(folder, db)}", "bold")
+    say(f"Ledger:  {ledger.name}   (check it: wattbook audit {ledger.name})")
     note(f"{time.perf_counter() - started:.1f} s in all")
 
 
@@ -132,10 +132,10 @@ def _clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _interrupted(ledger: Ledger, folder: Path) -> list[str]:
+def _interrupted(ledger: Ledger) -> list[str]:
     return [
         f"interrupted; the ledger keeps the {len(ledger):,} entries of all slots that were completed",
-        f"check it with: wattbook audit {folder / LEDGER}",
+        f"check it with: wattbook audit {ledger.name}",
     ]
 
 

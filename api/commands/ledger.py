@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.console import err, out, say
 from api.errors import CommandError, Exit
+from api.targets import LedgerTarget, shown
 
 if TYPE_CHECKING:
     from market.audit import AuditReport
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Findings that are printed one by one; the rest is counted."""
 
-LedgerFile = Annotated[Path, typer.Argument(help="A ledger file.", metavar="FILE", show_default=False)]
 Recheck = Annotated[
     bool,
     typer.Option("--recheck", help="Compute the verdicts of the gate anew instead of repeating the recorded ones."),
 ]
 
 
-def audit(file: LedgerFile, recheck: Recheck = False) -> None:
+def audit(ledger: LedgerTarget, recheck: Recheck = False) -> None:
     """Check a ledger from the file alone: numbering, hashes, sums, conservation, and a replay byte for byte.
 
     Exit code 1 if anything is wrong; the first bad entry is named.
@@ -37,9 +36,9 @@ def audit(file: LedgerFile, recheck: Recheck = False) -> None:
     from market.audit import audit as check_ledger
 
     with _progress("auditing") as progress:
-        report = check_ledger(file, _real_gate if recheck else None, progress)
+        report = check_ledger(ledger, _real_gate if recheck else None, progress)
     say(f"{report.path}: {report.entries:,} entries, {report.events:,} events, {report.trades:,} trades")
-    say(f"digest of the journal: {seal(file).digest}")
+    say(f"digest of the journal: {seal(ledger).digest}")
     _print_checks(report, CHECKS)
     if report.ok:
         say("The ledger is sound.", "bold green")
@@ -50,10 +49,10 @@ def audit(file: LedgerFile, recheck: Recheck = False) -> None:
     if len(report.findings) > SHOWN:
         say(f"  and {len(report.findings) - SHOWN} more", "red")
     first = f"; the first bad entry is {report.first_bad}" if report.first_bad is not None else ""
-    raise CommandError(Exit.FINDING, f"{file}: {len(report.findings)} findings{first}")
+    raise CommandError(Exit.FINDING, f"{shown(ledger)}: {len(report.findings)} findings{first}")
 
 
-def replay(file: LedgerFile, recheck: Recheck = False) -> None:
+def replay(ledger: LedgerTarget, recheck: Recheck = False) -> None:
     """Carry out a ledger's commands again and compare the events, byte for byte.
 
     Without --recheck the verdicts of the wires are those in the ledger and no power flow is needed.
@@ -64,15 +63,15 @@ def replay(file: LedgerFile, recheck: Recheck = False) -> None:
     step = Step(0, 0, None)
     try:
         with _progress("replaying") as progress:
-            for step in replay_ledger(file, _real_gate if recheck else None):
+            for step in replay_ledger(ledger, _real_gate if recheck else None):
                 progress(step.entries)
     except ValueError as error:
-        raise CommandError(Exit.FINDING, f"{file}: after entry {step.entries}: {error}") from error
+        raise CommandError(Exit.FINDING, f"{shown(ledger)}: after entry {step.entries}: {error}") from error
     entries, events, mismatch = step
     if mismatch is not None:
-        raise CommandError(Exit.FINDING, f"{file}: entry {mismatch.seq} is not reproduced: {mismatch.detail}")
+        raise CommandError(Exit.FINDING, f"{shown(ledger)}: entry {mismatch.seq} is not reproduced: {mismatch.detail}")
     how = "with the gate's verdicts computed anew" if recheck else "with the recorded verdicts of the gate"
-    say(f"{file}: {entries:,} entries give the same {events:,} events, byte for byte, {how}.", "green")
+    say(f"{shown(ledger)}: {entries:,} entries give the same {events:,} events, byte for byte, {how}.", "green")
 
 
 def _print_checks(report: AuditReport, checks: dict[str, str]) -> None:

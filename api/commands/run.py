@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.errors import CommandError, Exit
+from api.targets import LedgerOption
 
 if TYPE_CHECKING:
     from agents.laboratory_file import Laboratory
@@ -54,6 +55,7 @@ def run(
     days: Annotated[
         int | None, typer.Option(help="Deliver this many days.", min=1, metavar="N", show_default=False)
     ] = None,
+    db: LedgerOption = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the results of an earlier run in the folder.")
@@ -70,13 +72,13 @@ def run(
     """
     laboratory = _laboratory(scenario)
     if laboratory is not None:
-        _run_laboratory(laboratory, seed, out, force, given=[gate, slots, days, None if report else report])
+        _run_laboratory(laboratory, seed, out, force, given=[gate, slots, days, db, None if report else report])
         return
     chosen = _changed(_load(scenario), seed, gate, slots, days)
     from api.simulate import simulate  # after the cheap checks: it brings the engine
 
     folder = choose_folder(chosen.name, chosen.seed, out, force)
-    simulate(chosen, folder, report=report)
+    simulate(chosen, folder, report=report, db=db)
 
 
 def choose_folder(name: str, seed: int, out: Path | None, force: bool) -> Path:
@@ -126,7 +128,7 @@ def _run_laboratory(chosen: Laboratory, seed: int | None, out: Path | None, forc
     from api.laboratory import run_laboratory  # it brings the engine
 
     if any(option is not None for option in given):
-        raise CommandError(Exit.INPUT, "a laboratory has no gate, slots, days or report; leave these options out")
+        raise CommandError(Exit.INPUT, "a laboratory has no gate, slots, days, db or report; leave these options out")
     if seed is not None:
         chosen = chosen.changed(seed=seed)
     run_laboratory(chosen, choose_folder(chosen.name, chosen.seed, out, force))
