@@ -43,6 +43,7 @@ docs: $(VENV)/.dev  ## write the generated pages of docs/ anew
 	$(BIN)/python -m api.cli_reference > docs/cli.md
 	$(BIN)/python -m api.message_reference > docs/messages.md
 	$(BIN)/python -c 'from agents.scenario import reference; print(reference(), end="")' > docs/scenario.md
+	$(BIN)/python -c 'from agents.laboratory_file import reference; print(reference(), end="")' > docs/laboratory-file.md
 
 check: lint types test  ## lint, types and tests
 

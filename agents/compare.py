@@ -24,6 +24,7 @@ from agents.model import MarketModel
 from agents.optimum import Optimum, total
 from agents.record import Record
 from agents.scenario import Market, Scenario, ScenarioError, load_scenario
+from agents.scenario_units import write_price
 from agents.summary import stack
 from grid.gate import GridViolation
 from market.units import NANO, PRICE_PER_CT_KWH
@@ -40,10 +41,20 @@ class Design(NamedTuple):
     """Fields of the scenario."""
     strategy: str | None = None
     """What everybody then uses; None: what the scenario says."""
+    clock: bool = False
+    """With the scenario's spread clock, or if it has none with one that starts at retail less feed_in."""
+
+    def fields(self, scenario: Scenario) -> dict[str, Any]:
+        """The fields of `scenario` to change."""
+        tariffs, start = scenario.tariffs, scenario.market.spread_clock.start
+        start = (start or max(0, tariffs.retail - tariffs.feed_in)) if self.clock else 0
+        return {CLOCK: write_price(start), **self.changes}
 
 
+CLOCK = "market.spread_clock.start"
 DESIGNS: Mapping[str, Design] = {
     "cda": Design("continuous double auction", {"market.design": "cda"}),
+    "clock": Design("continuous double auction with a spread clock", {"market.design": "cda"}, clock=True),
     "call": Design("uniform-price call auction at gate closure", {"market.design": "call"}),
     "pay_as_bid": Design("call auction at gate closure, each pair at its own price", {"market.design": "pay_as_bid"}),
     "mmr": Design("mid-market rate at gate closure", {"market.design": "mmr"}),
@@ -127,16 +138,16 @@ class Comparison:
         return self.scenario.market.currency if unit == "currency" else unit
 
 
-def problems(designs: Sequence[str]) -> list[str]:
-    """What is wrong with a choice of designs; empty if they can be compared."""
-    known = ", ".join(DESIGNS)
+def problems(designs: Sequence[str], offer: Mapping[str, Design] = DESIGNS) -> list[str]:
+    """What is wrong with a choice among the designs of an offer; empty if they can be compared."""
+    known = ", ".join(offer)
     if not designs:
         return [f"designs: give at least one of {known}"]
-    found = [f"designs: there is no {name!r}, only {known}" for name in designs if name not in DESIGNS]
+    found = [f"designs: there is no {name!r}, only {known}" for name in designs if name not in offer]
     found += [f"designs: {name!r} is given twice" for name in dict.fromkeys(designs) if designs.count(name) > 1]
-    later = [name for name in designs if name in DESIGNS and not _offered(name)]
+    later = [name for name in designs if name in offer and not _offered(offer[name])]
     if later:
-        can = ", ".join(name for name in DESIGNS if _offered(name))
+        can = ", ".join(name for name in offer if _offered(offer[name]))
         found.append(f"designs: this version's exchange cannot hold {', '.join(later)}; it can hold {can}")
     return found
 
@@ -147,20 +158,22 @@ def compare(
     seeds: Sequence[int],
     *,
     jobs: int = 1,
+    offer: Mapping[str, Design] = DESIGNS,
     clock: Callable[[], float] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run every design with every seed in `jobs` processes; the figures do not depend on their number.
 
-    `clock` measures the run times [s], which are left out without one. `progress` hears how many seeds are done, and
-    of how many. Raises ScenarioError with all that is wrong with the choice, RunError if a run ends early.
+    `offer` has the designs by name, for those who try their own. `clock` measures the run times [s], which are left
+    out without one. `progress` hears how many seeds are done, and of how many. Raises ScenarioError with all that is
+    wrong with the choice, RunError if a run ends early.
     """
-    found = problems(designs)
+    found = problems(designs, offer)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         found.append(f"seeds: need different whole numbers from 0, got {list(seeds)}")
     if found:
         raise ScenarioError(found)
-    work = partial(run_seed, scenario.to_yaml(), tuple(designs), clock)
+    work = partial(run_seed, scenario.to_yaml(), {name: offer[name] for name in designs}, clock)
     rows: dict[int, list[dict[str, Any]]] = {}
     for seed, result in _finished(work, seeds, min(jobs, len(seeds))):
         rows[seed] = result
@@ -171,16 +184,18 @@ def compare(
     return Comparison(scenario, tuple(designs), tuple(seeds), runs)
 
 
-def run_seed(text: str, designs: Sequence[str], clock: Callable[[], float] | None, seed: int) -> list[dict[str, Any]]:
+def run_seed(
+    text: str, designs: Mapping[str, Design], clock: Callable[[], float] | None, seed: int
+) -> list[dict[str, Any]]:
     """Every design for one seed; `text` is the scenario as YAML. Raises RunError."""
     scenario = load_scenario(text).changed(seed=seed, **{"output.compare": []})
-    none, none_seconds = _run(scenario, NONE, None, clock)
+    none, none_seconds = _run(scenario, NONE, DESIGNS[NONE], None, clock)
     before = metrics.accounts(none, metrics.trades(none))
     # What could have been is a matter of the wants and the wires, which all designs share.
     best = metrics.optima(none)
     rows = []
-    for name in designs:
-        record, seconds = (none, none_seconds) if name == NONE else _run(scenario, name, none, clock)
+    for name, design in designs.items():
+        record, seconds = (none, none_seconds) if name == NONE else _run(scenario, name, design, none, clock)
         rows.append({"seed": seed, "design": name} | _figures(record, none, before, best) | {"seconds": seconds})
     return rows
 
@@ -201,23 +216,21 @@ def fairness(benefit: np.ndarray[Any, Any], saving: np.ndarray[Any, Any]) -> dic
     }
 
 
-def _offered(name: str) -> bool:
+def _offered(design: Design) -> bool:
     """Whether a scenario can ask for the design."""
-    design = DESIGNS[name].changes.get("market.design")
-    if design is None or design == "cda":
+    name = design.changes.get("market.design")
+    if name is None or name == "cda":
         return True
     field = Market.model_fields.get("design")
-    return field is not None and design in get_args(field.annotation)
+    return field is not None and name in get_args(field.annotation)
 
 
 def _run(
-    scenario: Scenario, name: str, like: Record | None, clock: Callable[[], float] | None
+    scenario: Scenario, name: str, design: Design, like: Record | None, clock: Callable[[], float] | None
 ) -> tuple[Record, float | None]:
     """One day under a design, with the participants of `like`, and how long its trading took [s]."""
-    design = DESIGNS[name]
-    known = {key: value for key, value in design.changes.items() if key.partition(".")[2] in Market.model_fields}
     people = None if like is None else like.population
-    model = MarketModel(scenario, strategy=design.strategy, population=people, **known)
+    model = MarketModel(scenario, strategy=design.strategy, population=people, **design.fields(scenario))
     start = clock() if clock else 0.0
     try:
         model.run_model()

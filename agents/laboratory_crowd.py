@@ -74,5 +74,6 @@ def settings(lab: Laboratory) -> MarketSettings:
         grid_fee=0,
         spread_start=clock.start if clock else 0,
         spread_zero_ppm=round(clock.zero_at * PPM) if clock else PPM,
+        spread_power=clock.power if clock else 1,
         auction_closing=lab.closing,
     )

@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from agents import scenario_rules, strategies
+from agents import scenario_reference, scenario_rules, strategies
 from agents.scenario_groups import TEXT, Section
 from agents.scenario_text import ScenarioError, read_yaml
 from agents.scenario_units import Real, Whole
 from grid import zones
 from market.book import MAX_LEVELS
 
-__all__ = ["Laboratory", "is_laboratory", "json_schema", "load_laboratory"]
+__all__ = ["Laboratory", "is_laboratory", "json_schema", "load_laboratory", "reference"]
 
 MAX_TRADERS = 2_000
 NEEDS_UTILITY = ("utility_only",)
@@ -102,6 +102,9 @@ class SpreadClock(Section):
         le=100,
         description="Share of the period after which a crossing is enough; above 1 only with a closing auction",
     )
+    power: Whole = Field(
+        default=1, ge=1, le=8, description="Falls by this power of the time left: 1 in a straight line, more fast first"
+    )
 
 
 class Laboratory(Section):
@@ -183,6 +186,11 @@ def from_data(data: object, label: str, errors: list[str] | None = None) -> Labo
 def json_schema() -> dict[str, Any]:
     """JSON schema of a laboratory file, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | Laboratory.model_json_schema(by_alias=True)
+
+
+def reference() -> str:
+    """Every field of a laboratory as Markdown: type, default and meaning, generated from the models."""
+    return scenario_reference.markdown(Laboratory, scenario_reference.LABORATORY)
 
 
 def _together(parts: Mapping[str, Any], given: set[str]) -> list[str]:

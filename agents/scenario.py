@@ -47,10 +47,13 @@ class Time(Section):
 
 
 class SpreadClock(Section):
-    """A match needs bid - ask of at least a threshold that falls in a straight line while a slot trades."""
+    """A match needs bid - ask of at least a threshold that falls while a slot trades."""
 
     start: Price = Field(default=0, ge=0, description="Threshold when the slot opens; 0 switches the clock off")
     zero_at: float = Field(default=0.7, gt=0, le=1, description="Share of the trading time after which it is 0")
+    power: Whole = Field(
+        default=1, ge=1, le=8, description="Falls by this power of the time left: 1 in a straight line, more fast first"
+    )
 
 
 class Market(Section):
@@ -222,6 +225,7 @@ class Scenario(Section):
             design=self.market.design,
             spread_start=self.market.spread_clock.start,
             spread_zero_ppm=round(self.market.spread_clock.zero_at * PPM),
+            spread_power=self.market.spread_clock.power,
         )
 
     def to_yaml(self) -> str:

@@ -11,21 +11,26 @@ from pydantic.fields import FieldInfo
 
 from agents.scenario_units import Unit
 
+SCENARIO = """# Scenario reference
 
-def markdown(model: type[BaseModel]) -> str:
+A scenario is a YAML file. Fields without a default must be given; unknown fields are refused. Where the unit
+says so, a value is text with its unit (`32 ct/kWh`, `15 min`); a pair `[least, most]` lets each member of
+the group draw its own value from between the two. Relative paths start at the folder of the scenario file.
+"""
+LABORATORY = """# Laboratory reference
+
+A [laboratory](laboratory.md) is a YAML file with `kind: laboratory`. Fields without a default must be given; unknown
+fields are refused. Prices are plain whole numbers.
+"""
+
+
+def markdown(model: type[BaseModel], heading: str = SCENARIO) -> str:
     """One table for each section of `model`: field, type, unit, default and meaning."""
-    parts = [
-        "# Scenario reference",
-        "",
-        "A scenario is a YAML file. Fields without a default must be given; unknown fields are refused. Where the unit",
-        "says so, a value is text with its unit (`32 ct/kWh`, `15 min`); a pair `[least, most]` lets each member of",
-        "the group draw its own value from between the two. Relative paths start at the folder of the scenario file.",
-        "",
-    ]
+    parts = heading.split("\n")
     for path, section in _sections(model, ""):
         parts += [f"## {path or 'Top level'}", "", section.__doc__ or "", ""]
         parts += ["| field | type | unit | default | meaning |", "|---|---|---|---|---|"]
-        parts += [_row(name, field) for name, field in section.model_fields.items()]
+        parts += [_row(field.alias or name, field) for name, field in section.model_fields.items()]
         parts.append("")
     return "\n".join(parts)
 

@@ -47,6 +47,8 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     spread_zero_ppm: int = 700_000
     """Share of the trading time after which any bid that reaches an ask trades; beyond the whole of it only with
     `auction_closing`, which then clears what the clock still held back."""
+    spread_power: int = 1
+    """How the threshold falls: by the so-manieth power of the time that is left, 1 in a straight line."""
     design: Design = "cda"
     """`cda` trades continuously; in the others orders rest until the gate closes, and an auction clears them."""
     auction_closing: bool = False

@@ -54,6 +54,9 @@ MAX_SLOTS = 10_000
 MAX_SPREAD_PPM = 100_000_000
 """Slowest spread clock, for markets whose closing auction takes what the clock still held back."""
 
+MAX_SPREAD_POWER = 8
+"""Steepest fall of a spread clock."""
+
 MAX_LEGS = 64
 """Most legs of a basket."""
 MAX_SOURCES = 62
@@ -87,6 +90,8 @@ def settings_problems(settings: MarketSettings) -> list[str]:
     most_ppm = MAX_SPREAD_PPM if s.auction_closing else 1_000_000
     if not 0 < s.spread_zero_ppm <= most_ppm:
         found.append(f"spread_zero_ppm: must be from 1 to {most_ppm}, got {s.spread_zero_ppm}")
+    if not 1 <= s.spread_power <= MAX_SPREAD_POWER:
+        found.append(f"spread_power: must be from 1 to {MAX_SPREAD_POWER}, got {s.spread_power}")
     if s.max_orders > MAX_ORDERS:
         found.append(f"max_orders: must be at most {MAX_ORDERS}, got {s.max_orders}")
     return found + _price_problems(s)

@@ -1,8 +1,9 @@
 """The spread clock: early in a slot only the most valuable matches may use the wires, later any.
 
-A match needs bid - ask >= a threshold that falls in a straight line from `spread_start` when the slot opens to 0 at
-`spread_zero_ppm` of its trading time. Nobody computes a price; capacity is simply not given away first come first
-served. What comes within the threshold as it falls trades then.
+A match needs bid - ask >= a threshold that falls from `spread_start` when the slot opens to 0 at `spread_zero_ppm` of
+its trading time: start (1 - t / zero)^power, in a straight line for a `spread_power` of 1, fast at first and then ever
+slower for more. Nobody computes a price; capacity is simply not given away first come first served. What comes within
+the threshold as it falls trades then.
 """
 
 from __future__ import annotations
@@ -17,5 +18,6 @@ def threshold(settings: MarketSettings, clock: SlotClock, slot: int, now: int) -
         return 0
     span = (clock.gate(slot) - clock.opens(slot)) * settings.spread_zero_ppm
     left = max(0, span - (now - clock.opens(slot)) * 1_000_000)
-    ticks = -(-settings.spread_start * left // (span * settings.tick))
+    rest, whole = pow(left, settings.spread_power), pow(span, settings.spread_power)
+    ticks: int = -(-settings.spread_start * rest // (whole * settings.tick))
     return ticks * settings.tick

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agents.scenario import Scenario, ScenarioError, load_scenario
 from agents.scenario_text import hint
+from scenarios import laboratory
 
 __all__ = ["load", "names", "path"]
 
@@ -20,7 +21,8 @@ def names() -> list[str]:
 def path(name: str) -> Path:
     """The file of a shipped scenario. Raises ScenarioError if there is none of this name."""
     if name not in names():
-        raise ScenarioError([f"there is no scenario {name!r}; {hint(name, names())}; a path must end in .yaml or .yml"])
+        known = [*names(), *laboratory.names()]
+        raise ScenarioError([f"there is no scenario {name!r}; {hint(name, known)}; a path must end in .yaml or .yml"])
     return _HERE / f"{name}.yaml"
 
 

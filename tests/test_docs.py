@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import scenarios
+from agents import laboratory_file
 from agents.devices import registry
 from agents.scenario import reference
 from agents.strategies import STRATEGIES
@@ -50,6 +51,11 @@ def test_the_scenario_reference_is_that_of_the_models() -> None:
     assert (ROOT / "docs" / "scenario.md").read_text(encoding="utf-8") == reference(), (
         "docs/scenario.md is old; run `make docs`"
     )
+
+
+def test_the_laboratory_reference_is_that_of_the_models() -> None:
+    page = (ROOT / "docs" / "laboratory-file.md").read_text(encoding="utf-8")
+    assert page == laboratory_file.reference(), "docs/laboratory-file.md is old; run `make docs`"
 
 
 def test_the_message_reference_is_that_of_the_market() -> None:

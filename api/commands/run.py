@@ -29,7 +29,10 @@ class GateMode(StrEnum):
 
 def run(
     scenario: Annotated[
-        str, typer.Argument(help="A shipped scenario or a YAML file.", metavar="NAME|FILE", show_default=False)
+        str,
+        typer.Argument(
+            help="A shipped scenario or laboratory, or a YAML file.", metavar="NAME|FILE", show_default=False
+        ),
     ],
     seed: Annotated[
         int | None,
@@ -67,8 +70,8 @@ def run(
     runs/NAME-seedN-2, -3 and so on. A folder given by --out that holds a
     ledger is refused, unless --force allows its results to be replaced.
 
-    A file with `kind: laboratory` runs an abstract market instead, as does laboratory/NAME; of the options it takes
-    --seed, --out and --force.
+    A file with `kind: laboratory` runs an abstract market instead, as does the name of a shipped one; of the options
+    it takes --seed, --out and --force.
     """
     laboratory = _laboratory(scenario)
     if laboratory is not None:
@@ -113,15 +116,14 @@ def choose_folder(name: str, seed: int, out: Path | None, force: bool) -> Path:
 def _laboratory(source: str) -> Laboratory | None:
     """The laboratory that a name or a file means; None if it means something else."""
     from agents import laboratory_file
-    from scenarios import laboratory
+    from scenarios import laboratory, names
 
     if source.endswith((".yaml", ".yml")):
         path = Path(source)
         if not path.is_file() or not laboratory_file.is_laboratory(path.read_bytes()):
             return None
         return laboratory_file.load_laboratory(path)
-    room, slash, name = source.partition("/")
-    return laboratory.load(name) if slash and room == "laboratory" else None
+    return laboratory.load(source) if source not in names() and laboratory.means(source) else None
 
 
 def _run_laboratory(chosen: Laboratory, seed: int | None, out: Path | None, force: bool, given: list[object]) -> None:

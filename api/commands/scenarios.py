@@ -9,7 +9,7 @@ import typer
 from api.console import out, say
 
 app = typer.Typer(
-    help="List the shipped scenarios; print one, the JSON schema or the reference of the format.",
+    help="List the shipped scenarios and laboratories; print one, the JSON schema or the reference of the formats.",
     epilog="Example: wattbook scenarios show village > mine.yaml",
     invoke_without_command=True,
 )
@@ -24,29 +24,39 @@ def scenarios(
     reference: Annotated[
         bool, typer.Option("--reference", help="Print the reference of a scenario file as Markdown.")
     ] = False,
+    laboratory: Annotated[
+        bool, typer.Option("--laboratory", help="Speak of laboratories: their list, schema or reference.")
+    ] = False,
 ) -> None:
     if context.invoked_subcommand:
         return
     if schema:
         import json
 
-        from agents.scenario import json_schema
+        from agents import laboratory_file, scenario
 
-        typer.echo(json.dumps(json_schema(), indent=2))
+        typer.echo(json.dumps((laboratory_file if laboratory else scenario).json_schema(), indent=2))
     elif reference:
-        from agents.scenario import reference as markdown
+        from agents import laboratory_file, scenario
 
-        typer.echo(markdown(), nl=False)
+        typer.echo((laboratory_file if laboratory else scenario).reference(), nl=False)
     else:
-        _list()
+        if not laboratory:
+            _list()
+        _list_laboratories()
+        say("\nRun one:         wattbook run NAME")
+        say("Write your own:  wattbook scenarios show NAME > mine.yaml; wattbook run mine.yaml")
 
 
 @app.command(epilog="Example: wattbook scenarios show village > mine.yaml")
-def show(name: Annotated[str, typer.Argument(help="A shipped scenario.", metavar="NAME", show_default=False)]) -> None:
-    """Print a shipped scenario as it is written, to read or to start your own from."""
-    from scenarios import path
+def show(
+    name: Annotated[str, typer.Argument(help="A shipped scenario or laboratory.", metavar="NAME", show_default=False)],
+) -> None:
+    """Print a shipped scenario or laboratory as it is written, to read or to start your own from."""
+    from scenarios import laboratory, names, path
 
-    typer.echo(path(name).read_text(encoding="utf-8"), nl=False)
+    is_laboratory = name not in names() and laboratory.means(name)
+    typer.echo((laboratory.path if is_laboratory else path)(name).read_text(encoding="utf-8"), nl=False)
 
 
 def _list() -> None:
@@ -60,5 +70,14 @@ def _list() -> None:
         members = sum(group.size for group in scenario.participants)
         table.add_row(name, scenario.title, str(members), str(scenario.slots), scenario.grid.gate)
     out().print(table)
-    say("\nRun one:         wattbook run NAME")
-    say("Write your own:  wattbook scenarios show NAME > mine.yaml; wattbook run mine.yaml")
+
+
+def _list_laboratories() -> None:
+    from rich.table import Table
+
+    from scenarios import laboratory
+
+    table = Table("laboratory", "what it shows", box=None, header_style="bold")
+    for name in laboratory.names():
+        table.add_row(name, laboratory.load(name).title)
+    out().print(table)

@@ -7,7 +7,7 @@ from pathlib import Path
 from agents.laboratory_file import Laboratory, load_laboratory
 from agents.scenario_text import ScenarioError, hint
 
-__all__ = ["load", "names", "path"]
+__all__ = ["load", "means", "names", "path"]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -18,11 +18,25 @@ def names() -> list[str]:
 
 
 def path(name: str) -> Path:
-    """The file of a shipped laboratory. Raises ScenarioError if there is none of this name."""
-    if name not in names():
-        known = hint(name, names())
-        raise ScenarioError([f"there is no laboratory {name!r}; {known}; a path must end in .yaml or .yml"])
-    return _HERE / f"{name}.yaml"
+    """The file of a shipped laboratory, by its name or the beginning of one alone; `_` may stand for `-`.
+
+    Raises ScenarioError if there is none of this name, or more than one that begins so.
+    """
+    wanted, known = name.removeprefix("laboratory/").replace("_", "-"), names()
+    found = [wanted] if wanted in known else [other for other in known if wanted and other.startswith(wanted)]
+    if not found:
+        raise ScenarioError(
+            [f"there is no laboratory {name!r}; {hint(wanted, known)}; a path must end in .yaml or .yml"]
+        )
+    if len(found) > 1:
+        raise ScenarioError([f"{name!r} begins the names of {len(found)} laboratories: {', '.join(found)}"])
+    return _HERE / f"{found[0]}.yaml"
+
+
+def means(name: str) -> bool:
+    """Whether a name is meant for a laboratory: it says so, or begins the name of one."""
+    wanted = name.replace("_", "-")
+    return name.startswith("laboratory/") or any(wanted and other.startswith(wanted) for other in names())
 
 
 def load(name: str) -> Laboratory:

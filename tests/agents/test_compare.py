@@ -119,11 +119,24 @@ def test_what_cannot_be_compared_is_said_all_at_once() -> None:
     assert len(caught.value.errors) == 2
 
 
+def test_the_clock_is_the_scenarios_or_spans_the_tariff() -> None:
+    plain = scenario()
+    tariff = plain.tariffs.retail - plain.tariffs.feed_in
+    assert plain.changed(**DESIGNS["clock"].fields(plain)).market.spread_clock.start == tariff
+    assert plain.changed(**DESIGNS["cda"].fields(plain)).market.spread_clock.start == 0
+    own = plain.changed(**{"market.spread_clock.start": "7 ct/kWh", "market.spread_clock.zero_at": 0.4})
+    kept = own.changed(**DESIGNS["clock"].fields(own)).market.spread_clock
+    assert (kept.start, kept.zero_at) == (70_000, 0.4)
+    assert own.changed(**DESIGNS["call"].fields(own)).market_settings().spread_start == 0
+
+
 def test_a_design_is_offered_once_scenarios_know_it(monkeypatch: pytest.MonkeyPatch) -> None:
     class Market(BaseModel):
         design: Literal["cda", "mmr"] = "cda"
 
     monkeypatch.setattr(comparing, "Market", Market)
     assert problems(["cda", "mmr", "none"]) == []
-    assert problems(["call"]) == ["designs: this version's exchange cannot hold call; it can hold cda, mmr, none"]
+    assert problems(["call"]) == [
+        "designs: this version's exchange cannot hold call; it can hold cda, clock, mmr, none"
+    ]
     assert set(DESIGNS) >= {"cda", "call", "mmr", "sdr", "none"}

@@ -330,3 +330,38 @@ def test_the_command_tells_what_is_wrong_with_a_laboratory(tmp_path: Path) -> No
     assert result.exit_code == 2
     assert "lab.yaml: price.cap" in result.output
     assert "lab.yaml: sessions" in result.output
+
+
+def test_the_command_finds_shipped_laboratories_by_name(tmp_path: Path) -> None:
+    wattbook = CliRunner().invoke
+    for name in ("gode_sunder_1_zi_c", "laboratory/gode-sunder-1-zi-c", "gode-sunder-1-zi-c"):
+        assert laboratory.means(name)
+        assert laboratory.path(name).stem == "gode-sunder-1-zi-c"
+    assert laboratory.path("symmetric_a").stem == "symmetric-aa"
+    several = wattbook(app, ["run", "gode_sunder_1", "--out", str(tmp_path / "out")])
+    assert several.exit_code == 2
+    assert "gode-sunder-1-zi-c, gode-sunder-1-zi-u" in several.output
+    wrong = wattbook(app, ["run", "symetric-zip", "--out", str(tmp_path / "out")])
+    assert wrong.exit_code == 2
+    assert "did you mean 'symmetric-zip'?" in wrong.output
+
+
+def test_the_command_lists_and_shows_laboratories() -> None:
+    wattbook = CliRunner().invoke
+    listed = wattbook(app, ["scenarios"], env={"COLUMNS": "200"}).output
+    for name in laboratory.names():
+        assert name in listed
+        assert laboratory.load(name).title in listed
+    assert load_laboratory(wattbook(app, ["scenarios", "show", "symmetric_zip"]).output) == laboratory.load(
+        "symmetric-zip"
+    )
+    assert json.loads(wattbook(app, ["scenarios", "--laboratory", "--schema"]).output) == json_schema()
+    assert "## traders[]" in wattbook(app, ["scenarios", "--laboratory", "--reference"]).output
+
+
+@pytest.mark.parametrize("power", [2, 3])
+def test_a_spread_clock_may_fall_fast_at_first(power: int) -> None:
+    lab = small("zi_c", "zi_c", more=f"spread_clock: {{start: 150, zero_at: 1, power: {power}}}\n")
+    for row in rows(run(lab)):
+        left = 150 * (1 - int(row["step"]) / 300) ** power
+        assert int(row["value"]) - int(row["cost"]) >= left
