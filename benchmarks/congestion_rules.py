@@ -44,14 +44,15 @@ class Rule:
 RULES: Mapping[str, Rule] = {
     "first_come": Rule("first come, first served", start=0),
     "clock": Rule("a spread clock that falls to zero at 70 % of the time, in a straight line"),
-    "late": Rule("the same, to zero at the end", zero_at=1.0),
-    "early": Rule("the same, to zero at half of the time", zero_at=0.5),
-    "low": Rule("the same, from half as high", start=0.5),
-    "square": Rule("fast at first: by the square of the time left, to zero at 85 %", zero_at=0.85, power=2),
-    "cube": Rule("faster at first: by its third power, to zero at the end", zero_at=1.0, power=3),
+    "low": Rule("the same, from two thirds as high", start=2 / 3),
+    "half": Rule("the same, from half as high", start=0.5),
+    "early": Rule("the clock, to zero at 40 % of the time", zero_at=0.4),
+    "late": Rule("the clock, to zero at the end", zero_at=1.0),
+    "square": Rule("by the square of the time left, to zero at 85 %", zero_at=0.85, power=2),
+    "cube": Rule("by its third power, to zero at the end", zero_at=1.0, power=3),
     "closing": Rule("first come, and a closing auction of what is left", start=0, closing=True),
     "clock_closing": Rule("the clock, and a closing auction", closing=True),
-    "cube_closing": Rule("the third power, and a closing auction", zero_at=1.0, power=3, closing=True),
+    "late_closing": Rule("the clock, to zero at the end, and a closing auction", zero_at=1.0, closing=True),
     "call": Rule("a closing auction alone", start=2.0, zero_at=100.0, closing=True),
 }
 
