@@ -6,8 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, WebSocket
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
+from api.gateway import RefusedError
+from api.rest import Rest, refused
+from api.runtime import StoppedError
 from api.server import Server
 from api.stream import Session
 from api.version import version
@@ -37,6 +43,25 @@ def create(server: Server, failed: Callable[[BaseException], None]) -> FastAPI:
             await asyncio.gather(market, ready, return_exceptions=True)
 
     app = FastAPI(title="Wattbook", version=version(), lifespan=lifespan)
+
+    app.include_router(Rest(server).router)
+
+    @app.exception_handler(RefusedError)
+    async def refuse(_: Request, error: RefusedError) -> Response:
+        return refused(error)
+
+    @app.exception_handler(StoppedError)
+    async def stopped(_: Request, error: StoppedError) -> Response:
+        return refused(RefusedError("STOPPED", str(error)))
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return refused(RefusedError("BAD_FRAME", first["msg"], ".".join(map(str, first["loc"][1:]))))
+
+    @app.exception_handler(HTTPException)
+    async def nowhere(_: Request, error: HTTPException) -> Response:
+        return refused(RefusedError("NO_SUCH_THING", f"{error.detail}; GET /docs lists what there is"))
 
     @app.get("/health")
     async def health() -> dict[str, object]:

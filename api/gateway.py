@@ -4,11 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from api.schemas import Amend, Basket, Cancel, Halt, MassCancel, Release, Result, Submit
+from api.auth import Principal
+from api.limits import Bucket
+from api.schemas import Amend, Basket, Cancel, Halt, Limits, MassCancel, Release, Result, Submit
 from market import orders
 from market.events import Accepted, Amended, Cancelled, Entry, Rejected, Traded
 
 Request = Submit | Amend | Cancel | MassCancel | Basket | Halt | Release
+
+
+class RefusedError(Exception):
+    """What a client wants is not done; it is told a code of `api.schemas.ERRORS`, a reason, and the field."""
+
+    def __init__(self, code: str, reason: str, field: str = "") -> None:
+        super().__init__(reason)
+        self.code, self.reason, self.field = code, reason, field
+
+
+class Allowance:
+    """How fast one client may ask. Cancels have a bucket of their own."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._orders = Bucket(limits.orders_per_second, limits.orders_burst)
+        self._cancels = Bucket(limits.cancels_per_second, limits.cancels_burst)
+        self._frames = Bucket(limits.frames_per_second, limits.frames_burst)
+
+    def frame(self, size: int) -> None:
+        """Count a frame of so many bytes. Raises RefusedError if it is too large, or one too many."""
+        most = self._limits.frame_bytes
+        if size > most:
+            raise RefusedError("FRAME_TOO_LARGE", f"a frame has at most {most} bytes, got {size}")
+        _spend(self._frames, 1, "frames")
+
+    def request(self, request: Request, count: int) -> None:
+        """Count the commands of a request. Raises RefusedError if they are too many."""
+        most = self._limits.orders_per_frame
+        if count > most:
+            raise RefusedError("FRAME_TOO_LARGE", f"a frame has at most {most} orders, got {count}")
+        if isinstance(request, Cancel | MassCancel):
+            _spend(self._cancels, count, "cancels")
+        elif not isinstance(request, Halt | Release):
+            _spend(self._orders, count, "orders")
+
+
+def _spend(bucket: Bucket, count: int, what: str) -> None:
+    wait = bucket.take(count)
+    if wait > 0:
+        raise RefusedError("RATE_LIMITED", f"too many {what}; wait {wait:.2f} s")
+
+
+def permit(principal: Principal, request: Request) -> None:
+    """Raises RefusedError unless the role may ask for this."""
+    if isinstance(request, Halt | Release):
+        own = request.scope == "participant" and request.participant == principal.participant
+        if principal.role != "operator" and not (principal.role == "participant" and own):
+            raise RefusedError("FORBIDDEN", "only an operator halts others than itself", "scope")
+    elif principal.role != "participant":
+        raise RefusedError("FORBIDDEN", f"the role {principal.role} does not trade", "op")
 
 
 def commands(request: Request, participant: str) -> list[orders.Command]:

@@ -29,7 +29,7 @@ def serve(model: MarketModel, path: Path, speed: float, host: str, port: int) ->
     guest = model.population.ids[0]
     token = tokens.issue("participant", guest)
     with Ledger.create(path) as ledger:
-        server = Server(Engine(model, ledger, speed), tokens)
+        server = Server(Engine(model, ledger, speed), tokens, path)
         say(f"Market:     ws://{host}:{port}/v1/stream", "bold")
         say(f"API:        http://{host}:{port}/docs")
         say(f"Demo token: {token}   (trades as {guest})")

@@ -89,16 +89,17 @@ class Engine:
             while not self._requests.empty():
                 self._requests.get_nowait().answers.set_exception(StoppedError("the market has stopped"))
 
-    async def submit(self, commands: Sequence[Command]) -> list[Entry]:
-        """Carry out commands in order; returns their entries once they are durable.
+    def submit(self, commands: Sequence[Command]) -> asyncio.Future[list[Entry]]:
+        """Carry out commands in order, after all that were submitted before; gives their entries once they are durable.
 
-        Raises StoppedError if the market ends before that: nothing of the commands is then in the ledger.
+        Raises StoppedError, at once or later, if the market ends before that: nothing of the commands is then in the
+        ledger.
         """
         if self.ended:
             raise StoppedError("the market has ended; start another one")
         answers: asyncio.Future[list[Entry]] = asyncio.get_running_loop().create_future()
         self._requests.put_nowait(_Request(commands, answers))
-        return await answers
+        return answers
 
     def withdraw(self, participant: str) -> None:
         """Let the scenario's strategy fall silent for a participant who quotes from now on. Raises KeyError."""

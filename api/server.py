@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from api.auth import OBSERVER, Access, Principal
+from api.gateway import Allowance, Request, commands, permit
 from api.runtime import Engine, StoppedError
-from api.schemas import Limits
+from api.schemas import Basket, Limits, Submit
 from api.stream import CLOSE_GOING, CLOSE_TOKEN, Session
-from market.orders import MassCancel
+from market.orders import Command, MassCancel
 
 HEARTBEAT = 5.0
 """Seconds without anything else to say after which a connection hears a heartbeat."""
@@ -19,23 +21,25 @@ AUTH = 10.0
 
 
 class Server:
-    """One market with its connections."""
+    """One market with its connections. `ledger` is where its history can be read."""
 
     def __init__(
         self,
         engine: Engine,
         access: Access,
+        ledger: str | Path,
         *,
         limits: Limits | None = None,
         heartbeat: float = HEARTBEAT,
         grace: float = GRACE,
         auth_seconds: float = AUTH,
     ) -> None:
-        self.engine, self.access = engine, access
+        self.engine, self.access, self.ledger = engine, access, ledger
         self.limits = limits or Limits()
         self.heartbeat, self.grace, self.auth_seconds = heartbeat, grace, auth_seconds
         self.sessions: dict[Session, None] = {}
         self._taken: set[str] = set()
+        self._allowances: dict[str, Allowance] = {}
         self._pending: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -53,6 +57,19 @@ class Server:
             self._taken.add(participant)
             if participant in self.engine.model.population.ids:
                 self.engine.withdraw(participant)
+
+    def accept(self, principal: Principal, request: Request, allowance: Allowance) -> list[Command]:
+        """The commands of a request. Raises RefusedError if role or limits forbid it."""
+        permit(principal, request)
+        found = commands(request, principal.participant)
+        allowance.request(request, len(found))
+        if isinstance(request, Submit | Basket):
+            self.takes_over(principal.participant)
+        return found
+
+    def allowance(self, principal: Principal) -> Allowance:
+        """That of a client without a connection of its own; one for all requests under the same token."""
+        return self._allowances.setdefault(principal.token, Allowance(self.limits))
 
     def joined(self, session: Session) -> None:
         """A connection has said who it is; cancelling its orders is off again."""

@@ -9,57 +9,47 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api import gateway
 from api.auth import Principal
+from api.gateway import Allowance, RefusedError
 from api.hub import Channel, Message
-from api.limits import Bucket
 from api.projection import PRIVATE, PUBLIC, Key
 from api.runtime import StoppedError
 from api.schemas import (
     Answer,
     Auth,
-    Basket,
-    Cancel,
     ClientFrame,
     Done,
     Error,
-    Halt,
     Heartbeat,
-    MassCancel,
     Ping,
-    Release,
     Resume,
-    Submit,
     Subscribe,
     Unsubscribe,
     Welcome,
 )
+from market.events import Entry
 
 if TYPE_CHECKING:
     from api.server import Server
 
 WAITING = 1_000
 """Most messages that wait for one client before it counts as slow."""
+IN_FLIGHT = 64
+"""Most requests of one client that wait for the engine; the next ones are not read before."""
 FRAME_MESSAGES = 100
 """Most messages in one frame."""
 CLOSE_POLICY, CLOSE_SLOW, CLOSE_TOKEN, CLOSE_GOING = 1008, 4008, 4001, 1001
 
 _decode = msgspec.json.Decoder(ClientFrame).decode
 _encode = msgspec.json.Encoder().encode
-
-
-class RefusedError(Exception):
-    """A frame that is answered with an error."""
-
-    def __init__(self, code: str, reason: str, field: str = "") -> None:
-        super().__init__(reason)
-        self.code, self.reason, self.field = code, reason, field
 
 
 class Session:
@@ -76,10 +66,8 @@ class Session:
         self._lagging: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
-        limits = server.limits
-        self._orders = Bucket(limits.orders_per_second, limits.orders_burst)
-        self._cancels = Bucket(limits.cancels_per_second, limits.cancels_burst)
-        self._frames = Bucket(limits.frames_per_second, limits.frames_burst)
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._allowance = Allowance(server.limits)
 
     async def serve(self) -> None:
         """Talk to the client until either side ends it."""
@@ -187,10 +175,7 @@ class Session:
             self._say(Error("STOPPED", str(stopped), id=frame_id))
 
     def _decoded(self, text: str) -> ClientFrame:
-        most = self._server.limits.frame_bytes
-        if len(text) > most:
-            raise RefusedError("FRAME_TOO_LARGE", f"a frame has at most {most} bytes, got {len(text)}")
-        self._spend(self._frames, 1, "frames")
+        self._allowance.frame(len(text))
         try:
             frame: ClientFrame = _decode(text)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -270,40 +255,26 @@ class Session:
 
     async def _trade(self, request: gateway.Request) -> None:
         """Have the engine carry out a request, if role and limits allow it."""
-        principal = self.principal
-        assert principal is not None
-        if isinstance(request, Halt | Release):
-            own = request.scope == "participant" and request.participant == principal.participant
-            if principal.role != "operator" and not (principal.role == "participant" and own):
-                raise RefusedError("FORBIDDEN", "only an operator halts others than itself", "scope")
-        elif principal.role != "participant":
-            raise RefusedError("FORBIDDEN", f"the role {principal.role} does not trade", "op")
-        found = gateway.commands(request, principal.participant)
-        most = self._server.limits.orders_per_frame
-        if len(found) > most:
-            raise RefusedError("FRAME_TOO_LARGE", f"a frame has at most {most} orders, got {len(found)}")
-        cancels = isinstance(request, Cancel | MassCancel)
-        if cancels:
-            self._spend(self._cancels, len(found), "cancels")
-        elif not isinstance(request, Halt | Release):
-            self._spend(self._orders, len(found), "orders")
-        if isinstance(request, Submit | Basket):
-            self._server.takes_over(principal.participant)
-        entries = await self._server.engine.submit(found) if found else []
-        self._say(Answer(request.id, gateway.results(entries)))
+        assert self.principal is not None
+        found = self._server.accept(self.principal, request, self._allowance)
+        if not found:
+            self._say(Answer(request.id, []))
+            return
+        await self._slots.acquire()
+        answers = self._server.engine.submit(found)
+        answers.add_done_callback(partial(self._told, request.id))
 
-    def _spend(self, bucket: Bucket, count: int, what: str) -> None:
-        wait = bucket.take(count)
-        if wait > 0:
-            raise RefusedError("RATE_LIMITED", f"too many {what}; wait {wait:.2f} s")
+    def _told(self, request_id: str, answers: asyncio.Future[list[Entry]]) -> None:
+        """Answer a request that the engine has carried out, while the reader is at later ones."""
+        self._slots.release()
+        error = answers.exception()
+        if error is not None:
+            self._say(Error("STOPPED", str(error), id=request_id))
+        else:
+            self._say(Answer(request_id, gateway.results(answers.result())))
 
 
 def _place(reason: str) -> str:
     """The field that msgspec names at the end of its reason, such as ``$.orders[0].price``."""
     _, _, path = reason.rpartition(" - at `$.")
     return path.rstrip("`") if path != reason else ""
-
-
-def requests() -> tuple[Any, ...]:
-    """Every frame of a client, for the documentation."""
-    return Auth, Subscribe, Unsubscribe, Resume, Submit, Cancel, MassCancel, Basket, Halt, Release, Ping

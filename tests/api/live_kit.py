@@ -67,6 +67,10 @@ class Live:
     def __init__(self, server: Server, tokens: Tokens, ledger: Path, port: int) -> None:
         self.server, self.tokens, self.ledger, self.port = server, tokens, ledger, port
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     @contextmanager
     def connect(self, role: Role | None = "participant", participant: str = "home-001") -> Iterator[Client]:
         """A client that has said who it is; with role None one that has not."""
@@ -86,7 +90,7 @@ def running(folder: Path, speed: float = 600.0, **options: Any) -> Iterator[Live
     tokens = Tokens()
     path = folder / "ledger.db"
     with Ledger.create(path) as ledger:
-        server = Server(Engine(model, ledger, speed), tokens, **options)
+        server = Server(Engine(model, ledger, speed), tokens, path, **options)
         failures: list[BaseException] = []
         web = uvicorn.Server(
             uvicorn.Config(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -90,3 +91,37 @@ def test_orders_are_cancelled_when_the_last_connection_is_gone_for_the_grace_per
         for _ in range(10):
             client.until("heartbeat")
     assert number not in live.server.engine.hub.projection.orders["home-001"]
+
+
+def test_the_same_order_over_rest_and_stream_is_one_order(live: Live) -> None:
+    token = live.tokens.issue("participant", "home-001")
+    with live.connect() as client:
+        slot = client.open_slot()
+        order = {"slot": slot, "side": "buy", "price": 1000, "quantity": 500, "client_order_id": "once"}
+        client.say({"op": "submit", "orders": [order], "id": "1"})
+        first = client.until("answer")["results"][0]["order"]
+        with httpx.Client(base_url=live.url, headers={"Authorization": f"Bearer {token}"}) as web:
+            for _ in range(5):
+                answer = web.post("/v1/orders", json={"orders": [order]})
+                assert answer.status_code == 200
+                assert answer.json()["results"][0]["order"] == first
+            assert [mine["order"] for mine in web.get("/v1/orders").json()["orders"]] == [first]
+            assert web.delete(f"/v1/orders/{first}").json()["results"][0].get("left", 0) == 0
+            assert web.get("/v1/orders").json()["orders"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/v1/orders", 401, "NOT_AUTHENTICATED"),
+        ("/v1/slots/1/book", 404, "NO_SUCH_THING"),
+        ("/v1/slots/first/book", 400, "BAD_FRAME"),
+        ("/v1/trades?limit=0", 400, "BAD_FRAME"),
+        ("/v1/nothing", 404, "NO_SUCH_THING"),
+    ],
+)
+def test_a_wrong_address_is_answered_like_everything_wrong(live: Live, path: str, status: int, code: str) -> None:
+    answer = httpx.get(live.url + path)
+    assert answer.status_code == status
+    assert answer.json()["code"] == code
+    assert answer.json()["reason"]
