@@ -2,8 +2,12 @@
 
 A *want* is what one participant has to sell or to buy in one slot, of one kind: firm energy, which flows anyway, or
 flexible energy, which flows only if it is traded. Limits are what trading locally must beat: for firm energy the
-utility's price, at which it settles otherwise, if the participant's own value or cost is not narrower; buyers'
-limits have the grid fee taken off, since they pay it on top.
+utility's price, at which it settles otherwise, if the participant's own value or cost is not narrower.
+
+Strategies see *net* prices: what a neighbour pays and gets, the wires' least fee taken off. A bid goes to the exchange
+with that fee added, and prices come back without it; the utility, whose trades bear no fee, is as much cheaper for
+buyers. With one fee for all pairs this is exact. Where fees differ, distant neighbours are dearer than they look: the
+exchange passes such pairs over until a bid is high enough.
 """
 
 from __future__ import annotations
@@ -92,6 +96,7 @@ class Desk:
     ) -> None:
         self._exchange = exchange
         self._settings = settings = exchange.settings
+        self._fee = fee = exchange.fees.least
         self.groups = groups
         self._arrival = arrival
         self._names = population.ids
@@ -117,7 +122,12 @@ class Desk:
         """(W,) [Wh]."""
         self.value: Ints = _values(population, member, self.sell, self.flexible, settings)
         """(W,) value of a bid, fees included, or cost of an ask [milli-currency/MWh]."""
-        self.limit: Ints = np.where(self.sell, self.value, self.value - settings.grid_fee)
+        self.limit: Ints = np.where(self.sell, self.value, self.value - fee)
+        """(W,) net, at most a tick below what the utility charges for energy that flows anyway: it comes for that price
+        without any order, and with one it could no longer be bought from a neighbour."""
+        if fee:
+            most = np.where(self.sell | self.flexible, self.limit, settings.retail - settings.tick - fee)
+            self.limit = np.minimum(self.limit, most)
         self.connection: Ints = population.connection_index[member]
         self.left: Ints = self.offered.copy()
         """(W,) not traded yet [Wh]."""
@@ -221,8 +231,8 @@ class Desk:
         known = np.flatnonzero((heard.slot >= slots.start) & (heard.slot < slots.stop))
         columns = (
             np.arange(slots.start, slots.stop),
-            np.array([NO_PRICE if top.bid is None else top.bid for top in tops], dtype=np.int64),
-            np.array([NO_PRICE if top.ask is None else top.ask for top in tops], dtype=np.int64),
+            np.array([NO_PRICE if top.bid is None else self._net_bid(top.bid) for top in tops], dtype=np.int64),
+            np.array([NO_PRICE if top.ask is None else self._net_ask(top.ask) for top in tops], dtype=np.int64),
             self._last[here].copy(),
             np.array(time_left, dtype=np.float64) / NS,
             self._rounds[here].copy(),
@@ -233,8 +243,20 @@ class Desk:
             column.flags.writeable = False
         return Market(
             *columns, Shouts(*shouts), settings.price_floor, settings.price_cap, settings.tick,
-            settings.retail, settings.feed_in, settings.grid_fee,
+            settings.retail, settings.feed_in, self._fee,
         )  # fmt: skip
+
+    def _net_bid(self, price: int) -> int:
+        """The best bid for a seller: the utility's bears no fee."""
+        feed_in = self._settings.feed_in
+        return max(price - self._fee, feed_in) if price > feed_in else price
+
+    def _net_ask(self, price: int) -> int:
+        """The best ask for a buyer, to whom the utility's comes without the fee."""
+        return min(price, self._settings.retail - self._fee)
+
+    def _net_price(self, event: Traded) -> int:
+        return event.price - self._fee if event.seller == self._settings.utility else event.price
 
     def _changes(self, name: str, rows: Ints, orders: Orders) -> Actions:
         """The orders that differ from what rests."""
@@ -276,6 +298,8 @@ class Desk:
         price: int, quantity: int, total: int, submit: bool, immediate: bool,
     ) -> Command:  # fmt: skip
         name = self._names[member]
+        if not sell:
+            price = min(price + self._fee, self._settings.price_cap)
         if submit:
             side: Side = "sell" if sell else "buy"
             source = self._sources[member] if sell else ""
@@ -297,7 +321,7 @@ class Desk:
             for event in entry.events:
                 if type(event) is Traded:
                     self._deal(entry.seq, event, known)
-                    deals.append((place, event.price))
+                    deals.append((place, self._net_price(event)))
                     if number in (event.buy_order, event.sell_order):
                         heard[place] = False
                 elif type(event) is Limited:
@@ -324,7 +348,7 @@ class Desk:
         self.trades.append(Deal(seq, buy, sell, event))
         self._fill(buy, event.quantity)
         self._fill(sell, event.quantity)
-        self._last[event.slot - self._first] = event.price
+        self._last[event.slot - self._first] = self._net_price(event)
 
     def _limit(self, seq: int, event: Limited, known: Mapping[int, int]) -> None:
         order, resting = (

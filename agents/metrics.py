@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agents.optimum import Optimum, achieved, optimum
 from agents.record import Record
 from grid.gate import FeederGate
+from market.tariff import Fees
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -39,6 +40,8 @@ class Trades(NamedTuple):
     """(M,) what a Wh cost the seller; the utility its retail price."""
     local: Bools
     """(M,) True: neither side is the utility."""
+    fee: Ints
+    """(M,) what the buyer paid to the wires beside the price."""
 
 
 class Accounts(NamedTuple):
@@ -75,16 +78,17 @@ def trades(record: Record) -> Trades:
     """The trades of a run as columns."""
     desk, settings = record.desk, record.settings
     rows = [
-        (deal.seq, deal.event.slot, deal.buy, deal.sell, deal.event.price, deal.event.quantity) for deal in desk.trades
+        (deal.seq, deal.event.slot, deal.buy, deal.sell, deal.event.price, deal.event.quantity, deal.event.fee)
+        for deal in desk.trades
     ]
-    seq, slot, buy, sell, price, quantity = np.array(rows, dtype=np.int64).reshape(-1, 6).T
+    seq, slot, buy, sell, price, quantity, fee = np.array(rows, dtype=np.int64).reshape(-1, 7).T
     outside_buy, outside_sell = buy == UTILITY, sell == UTILITY
     # A want of -1 reads some other want's column, which the choice then drops.
     member = np.append(desk.member, UTILITY)
     value, cost = np.append(desk.value, settings.feed_in)[buy], np.append(desk.value, settings.retail)[sell]
     return Trades(
         seq, slot - record.population.first_slot, member[buy], member[sell], price, quantity, value, cost,
-        ~(outside_buy | outside_sell),
+        ~(outside_buy | outside_sell), fee,
     )  # fmt: skip
 
 
@@ -93,7 +97,7 @@ def accounts(record: Record, traded: Trades) -> Accounts:
     people, settings = len(record.population), record.settings
     sold, bought = _sum(traded.seller, traded.quantity, people), _sum(traded.buyer, traded.quantity, people)
     local = np.where(traded.local, traded.quantity, 0)
-    money, fee = traded.price * traded.quantity, settings.grid_fee * local
+    money, fee = traded.price * traded.quantity, traded.fee * traded.quantity
     sold_local, bought_local = _sum(traded.seller, local, people), _sum(traded.buyer, local, people)
     contracted = np.zeros((people + 1, record.population.slots), dtype=np.int64)
     np.add.at(contracted, (traded.seller, traded.column), traded.quantity)
@@ -135,8 +139,7 @@ def welfare(record: Record, traded: Trades) -> Ints:
     gains = np.zeros(record.population.slots, dtype=np.int64)
     for column in np.unique(traded.column):
         here = traded.column == column
-        parts = (traded.value[here], traded.cost[here], traded.quantity[here], traded.local[here])
-        gains[column] = achieved(*parts, record.settings)
+        gains[column] = achieved(traded.value[here], traded.cost[here], traded.quantity[here], traded.fee[here])
     return gains
 
 
@@ -145,10 +148,11 @@ def optima(record: Record) -> list[Optimum]:
     people = record.population
     settings = msgspec.structs.replace(record.settings, gate="linear")
     gate = FeederGate(people.feeder, settings)
+    fees = Fees(settings, len(gate.connections()))
     found = []
     for slot in range(people.first_slot, people.first_slot + people.slots):
         rows = gate.open(slot, *people.baseline(slot))
-        found.append(optimum(slot, record.desk.wants(slot), gate, rows, settings))
+        found.append(optimum(slot, record.desk.wants(slot), gate, rows, settings, fees))
         gate.close(slot)
     return found
 

@@ -317,7 +317,7 @@ class MarketModel(mesa.Model):
         self._book_trades()
 
     def _book_trades(self) -> None:
-        settings, rows = self.exchange.settings, self._rows
+        rows = self._rows
         new = self.desk.trades[self._booked :]
         self._booked += len(new)
         for _, _, _, trade in new:
@@ -327,7 +327,7 @@ class MarketModel(mesa.Model):
             if buyer != UTILITY:
                 self.money[rows[buyer]] -= money
             if UTILITY not in (buyer, seller):
-                self.money[rows[buyer]] -= cost(settings.grid_fee, trade.quantity)
+                self.money[rows[buyer]] -= cost(trade.fee, trade.quantity)
                 self.sold[rows[seller]] += trade.quantity
                 self.bought[rows[buyer]] += trade.quantity
                 self._local[trade.slot - self.first_slot] += (1, trade.quantity, money)

@@ -77,6 +77,7 @@ def _trades(record: Record, traded: Trades) -> pd.DataFrame:
             "sell_flexible": np.array([event.sell_flexible for event in events], dtype=np.bool_),
             "wh": traded.quantity,
             "price": traded.price,
+            "fee": traded.fee,
         }
     )
 

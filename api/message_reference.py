@@ -90,7 +90,9 @@ def markdown() -> str:
 
 def _settings() -> str:
     said = inspect.cleandoc(orders.MarketSettings.__doc__ or "")
-    return f"\n## Settings of a market\n\n{said}\n\n" + _fields(orders, orders.MarketSettings)
+    tariff = inspect.cleandoc(orders.NetworkTariff.__doc__ or "")
+    rules = f"\n## Settings of a market\n\n{said}\n\n" + _fields(orders, orders.MarketSettings)
+    return rules + f"\n### network_tariff\n\n{tariff}\n\n" + _fields(orders, orders.NetworkTariff)
 
 
 def _message(module: ModuleType, kind: type[msgspec.Struct]) -> str:

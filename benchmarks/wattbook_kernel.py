@@ -16,6 +16,7 @@ from market import intake, kernel
 RING = 4096
 """Room for events where they are not all kept: as much as the exchange has, used over and over."""
 _SPREAD = 0
+_FREE = np.zeros((0, 0), dtype=np.int32)
 _LOT = 1
 _POOL = 4096
 
@@ -62,7 +63,7 @@ class KernelBook:
         allowance = np.zeros((2, connections), dtype=np.int64)
         blocked = np.zeros((connections + 1, connections + 1), dtype=np.int64)
         witness = np.full((connections + 1, connections + 1), -1, dtype=np.int32)
-        self._book = (self.books, self.where, allowance, blocked, witness, mode, self.capacity, _SPREAD, _LOT)
+        self._book = (self.books, self.where, allowance, blocked, witness, mode, self.capacity, _SPREAD, _FREE, _LOT)
         self._cursors = kernel.new_cursor()
         self._message, self._count = self._cursors["message"], self._cursors["count"]
         # Touched now, because a running exchange reuses its room.

@@ -7,15 +7,16 @@
 | `mmr`        | (retail + feed_in) / 2, the mid-market rate                        | who accepts the price; the    |
 | `sdr`        | between feed_in and retail by the ratio of supply to demand        | longer side gets shares of it |
 
-Every match has one price, paid by its buyer and received by its seller, so money balances by construction; every
-price is rounded down to the tick. docs/auctions.md says where the rules come from. Nothing here knows of wires:
-`market.closing` holds the result to them.
+Every match has one price, which its seller receives and its buyer pays together with the fee of the wires, so money
+balances by construction; every price is rounded down to the tick. The rules hold net of the least fee, see `net`.
+docs/auctions.md says where they come from. Nothing here knows of wires: `market.closing` holds the result to them.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, get_args
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,16 +71,29 @@ class Matches(NamedTuple):
     quantity: Ints
 
 
+def net(orders: Orders, settings: MarketSettings, least: int) -> tuple[Orders, MarketSettings]:
+    """Orders and settings as sellers see them: what a buyer would pay a neighbour, the least fee taken off.
+
+    The utility's price as a seller is lowered alike, since its buyers pay no fee; it stays what it is for them.
+    """
+    if not least:
+        return orders, settings
+    pays = (orders.side == BUY) == (orders.node >= 0)
+    rules = msgspec.structs.replace(settings, retail=settings.retail - least)
+    return orders._replace(price=orders.price - np.where(pays, least, 0)), rules
+
+
 def clear(design: AuctionDesign, orders: Orders, settings: MarketSettings) -> Matches:
-    """The trades of an auction without wires. The order of the rows of `orders` does not matter, their turns do.
+    """The trades of an auction without wires or fees. The order of the rows does not matter, their turns do.
 
     Asserts that nobody trades beyond limit or quantity and that what is bought is what is sold.
     """
     allocation = allocate(design, orders, settings)
     bids, asks = ranked(design, orders, allocation)
     buy, sell, quantity = pairs(bids, asks, allocation.quantity)
-    matches = Matches(buy, sell, prices(orders, buy, sell, allocation.price, settings), quantity)
-    check(orders, matches)
+    free = np.zeros_like(quantity)
+    matches = Matches(buy, sell, prices(orders, buy, sell, allocation.price, settings, free), quantity)
+    check(orders, matches, free)
     return matches
 
 
@@ -201,30 +215,33 @@ def pairs(bids: Places, asks: Places, quantity: Ints) -> tuple[Places, Places, I
     return buy, sell, np.diff(ends, prepend=0)
 
 
-def prices(orders: Orders, buy: Places, sell: Places, price: int | None, settings: MarketSettings) -> Ints:
+def prices(
+    orders: Orders, buy: Places, sell: Places, price: int | None, settings: MarketSettings, fee: Ints, least: int = 0
+) -> Ints:
     """(M,) price of each pair: that of the auction, or the nearest that both accept; without one, their middle.
 
-    The utility, whose orders have no node, has a tariff and no middle: a pair with it trades at its price.
+    `fee` (M,) is what the buyers pay beside it, `least` what the auction's own price leaves room for. The utility,
+    whose orders have no node, has a tariff and no middle: a pair with it trades at its price.
     """
-    bid, ask = orders.price[buy], orders.price[sell]
+    bid, ask = orders.price[buy] - fee, orders.price[sell]
     if price is None:
         ticks = (bid + ask - 2 * settings.price_floor) // (2 * settings.tick)
         middle: Ints = settings.price_floor + ticks * settings.tick
         tariff: Ints = np.where(orders.node[buy] < 0, bid, np.where(orders.node[sell] < 0, ask, middle))
         return tariff
-    near: Ints = np.minimum(np.maximum(price, ask), bid)
+    near: Ints = np.minimum(np.maximum(price + np.where(orders.node[sell] < 0, least, 0), ask), bid)
     return near
 
 
-def check(orders: Orders, matches: Matches) -> None:
-    """Assert conservation: no fill beyond a limit or a quantity, every match between a bid and an ask."""
+def check(orders: Orders, matches: Matches, fee: Ints) -> None:
+    """Assert conservation: no fill beyond a limit or a quantity, every match between a bid and an ask; fees (M,)."""
     buy, sell, price, quantity = matches
     filled = np.zeros_like(orders.quantity)
     for places, side in ((buy, BUY), (sell, SELL)):
         assert (orders.side[places] == side).all(), "a match is not between a bid and an ask"
         np.add.at(filled, places, quantity)
     assert (quantity > 0).all(), "a match of nothing"
-    assert (price <= orders.price[buy]).all(), "a buyer pays more than its limit"
+    assert (price + fee <= orders.price[buy]).all(), "a buyer pays more than its limit"
     assert (price >= orders.price[sell]).all(), "a seller receives less than its limit"
     assert (filled <= orders.quantity).all(), "an order trades more than it has"
     assert filled[orders.side == BUY].sum() == filled[orders.side == SELL].sum(), "what is bought is not what is sold"

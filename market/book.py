@@ -11,6 +11,7 @@ from market import auction, kernel
 from market.capacity import CapacityRows, Gate
 from market.events import Amended, Cancelled, Event, Expired, Limited, Rejected, Traded
 from market.orders import MarketSettings, Side
+from market.tariff import Fees
 
 _LEVELS = (1024, 8192, 65536, 524_288)
 _POOLS = (4096, 65536, 1_048_576)
@@ -45,6 +46,8 @@ class Order(NamedTuple):
     participant: str
     side: Side
     source: str
+    node: int
+    """Its connection, -1 for the utility's."""
 
 
 class _Fill(NamedTuple):
@@ -86,7 +89,7 @@ def closed(order: int) -> Rejected:
 class Book:
     """One slot's book."""
 
-    def __init__(self, slot: int, settings: MarketSettings, connections: int) -> None:
+    def __init__(self, slot: int, settings: MarketSettings, connections: int, fees: Fees) -> None:
         levels = (settings.price_cap - settings.price_floor) // settings.tick + 1
         size = next(size for size in _LEVELS if size >= levels)
         pool = next(size for size in _POOLS if size >= settings.max_orders)
@@ -98,7 +101,8 @@ class Book:
         """Every order that the book has seen, by handle."""
         self._most = settings.max_orders
         self.spread = 0
-        """Levels by which a bid must exceed an ask to trade."""
+        """Levels by which a bid must exceed an ask to trade, beside the fee."""
+        self._fees = fees
         self._lot = settings.lot
         self._floor = settings.price_floor
         self._tick = settings.tick
@@ -116,9 +120,9 @@ class Book:
         self._cursor = kernel.new_cursor()
         self._events = np.zeros(_EVENTS, kernel.EVENT)
 
-    def add(self, number: int, participant: str, side: Side, source: str) -> Order:
+    def add(self, number: int, participant: str, side: Side, source: str, node: int) -> Order:
         """Make an order known, so that messages can speak of its handle."""
-        order = Order(number, self.slot, len(self.orders), participant, side, source)
+        order = Order(number, self.slot, len(self.orders), participant, side, source, node)
         self.orders.append(order)
         return order
 
@@ -200,6 +204,7 @@ class Book:
                 self._mode(),
                 self._capacity,
                 self.spread,
+                self._fees.levels,
                 self._lot,
                 messages,
                 self._events,
@@ -301,6 +306,7 @@ class Book:
             buy_flexible=bool(fill.flags & kernel.BUY_FLEXIBLE),
             sell_flexible=bool(fill.flags & kernel.SELL_FLEXIBLE),
             source=sell.source,
+            fee=self._fees.of(buy.node, sell.node),
         )
 
     def _constraint(self, row: int) -> str:

@@ -15,6 +15,7 @@ from market.delivery import Deliveries
 from market.events import Event, Expired, GateClosed, Granted, Limited, Traded
 from market.intake import about, pack
 from market.orders import MarketSettings
+from market.tariff import Fees
 
 NEVER = 2**30
 """A spread that no two orders reach."""
@@ -28,6 +29,7 @@ class Books:
 
     def __init__(self, gate: Gate, settings: MarketSettings, deliveries: Deliveries) -> None:
         self.gate = gate
+        self.fees = Fees(settings, len(gate.connections()))
         self.size = len(gate.connections())
         """Number C of connections."""
         self._settings = settings
@@ -48,7 +50,7 @@ class Books:
         return sorted(self._books)
 
     def open(self, slot: int) -> None:
-        book = self._books[slot] = Book(slot, self._settings, self.size)
+        book = self._books[slot] = Book(slot, self._settings, self.size, self.fees)
         if self._settings.design != "cda":
             book.spread = NEVER
 
@@ -128,6 +130,7 @@ class Books:
             book.schedule,
             book.rows,
             lambda buy, sell: owner[buy] != owner[sell] and origins[buy] & origins[sell] != 0,
+            self.fees,
         )
         events: list[Event] = []
         if outcome.grant is not None:
@@ -137,7 +140,7 @@ class Books:
             if step.admitted < step.wanted:
                 events.append(Limited(step.buy, step.sell, step.wanted, step.admitted, step.constraint))
             if step.admitted:
-                events.append(_cleared(slot, step, by_number))
+                events.append(_cleared(slot, step, by_number, self.fees))
                 book.take(by_number[step.buy], step.admitted)
                 book.take(by_number[step.sell], step.admitted)
         self._deliveries.note(events)
@@ -172,7 +175,7 @@ class Books:
         return book
 
 
-def _cleared(slot: int, step: closing.Step, orders: Mapping[int, Order]) -> Traded:
+def _cleared(slot: int, step: closing.Step, orders: Mapping[int, Order], fees: Fees) -> Traded:
     buy, sell = orders[step.buy], orders[step.sell]
     return Traded(
         slot=slot,
@@ -186,4 +189,5 @@ def _cleared(slot: int, step: closing.Step, orders: Mapping[int, Order]) -> Trad
         buy_flexible=step.buy_flexible,
         sell_flexible=step.sell_flexible,
         source=sell.source,
+        fee=fees.of(buy.node, sell.node),
     )

@@ -25,12 +25,14 @@ from market.auction import (
     Orders,
     Places,
     allocate,
+    net,
     ranked,
 )
 from market.auction_program import grant
 from market.capacity import CapacityRows, Gate, Verdict
 from market.kernel import BUY, SELL
 from market.orders import MarketSettings
+from market.tariff import Fees
 
 PASSES = 64
 """How often pairs are tried again that the wires trimmed, while others make room."""
@@ -106,6 +108,7 @@ def clear(
     schedule: Ints,
     rows: CapacityRows | None,
     suits: Suits | None = None,
+    fees: Fees | None = None,
 ) -> Outcome:
     """Hold the auction of `slot` over all that rests there; `numbers` are those of the orders, row by row.
 
@@ -113,10 +116,14 @@ def clear(
     with who is left, at its own prices.
     `schedule` (C,), the gate's own, is changed by what trades. `rows` are the gate's answer to `open`; None: nothing
     is limited. `suits` forbids pairs, of one owner or of an origin that the bid does not accept; without it orders at
-    one connection do not meet. Raises ValueError if the gate admits what was not asked.
+    one connection do not meet. `fees` are what the wires take of each pair, None: nothing; docs/auctions.md says what
+    they do to prices. Raises ValueError if the gate admits what was not asked.
     """
-    local = orders.node >= 0
-    everybody = orders
+    fees = fees or Fees(settings, 0)
+    everybody, local = orders, orders.node >= 0
+    # Else the utility, which never trades with itself, would fill its own orders.
+    least = max(min(fees.least, settings.retail - settings.feed_in - settings.tick), 0)
+    orders, settings = offers, _ = net(orders, settings, least)
     if design not in BY_MERIT:
         orders = orders._replace(quantity=np.where(local, orders.quantity, 0))
     allocation = allocate(design, orders, settings)
@@ -128,13 +135,14 @@ def clear(
             price = allocate("call", orders._replace(quantity=quantity), settings).price if design == "call" else None
             allocation = Allocation(quantity, price)
     suits = suits or _apart(orders)
-    admission = _Admission(everybody, numbers, settings, gate, slot, schedule, rows is not None, suits)
+    admission = _Admission(everybody, numbers, settings, gate, slot, schedule, rows is not None, suits, fees, least)
     unpaired = admission.run(*ranked(design, orders, allocation), allocation.quantity, allocation.price)
-    for side, price in ((SELL, settings.retail), (BUY, settings.feed_in)) if design not in BY_MERIT else ():
+    tariff = ((SELL, settings.retail), (BUY, settings.feed_in)) if design not in BY_MERIT or fees else ()
+    for side, price in tariff:
         # The utility's orders of one side against all others of the other side.
         left = np.where(local == (orders.side != side), admission.left(), 0)
-        rest = allocate("call", everybody._replace(quantity=left), settings)
-        admission.run(*ranked("call", everybody, rest), rest.quantity, price)
+        rest = allocate("call", offers._replace(quantity=left), settings)
+        admission.run(*ranked("call", offers, rest), rest.quantity, price)
     admission.check()
     if rows is not None and admission.changes:
         gate.refresh(slot)
@@ -180,7 +188,7 @@ class _Admission:
 
     def __init__(
         self, orders: Orders, numbers: Sequence[int], settings: MarketSettings, gate: Gate,
-        slot: int, schedule: Ints, limited: bool, suits: Suits,
+        slot: int, schedule: Ints, limited: bool, suits: Suits, fees: Fees, least: int,
     ) -> None:  # fmt: skip
         self.steps: list[Step] = []
         self.changes = 0
@@ -189,7 +197,8 @@ class _Admission:
         self._gate, self._slot, self._schedule, self._limited = gate, slot, schedule, limited
         self._refused: dict[tuple[int, int], int] = {}
         """Movers that the gate refused, and after how many changes of the schedule."""
-        self._suits, self._limits = suits, orders.price.tolist()
+        self._suits, self._limits, self._nodes, self._fees = suits, orders.price.tolist(), orders.node.tolist(), fees
+        self._least = least
         self._firm = orders.firm.copy()
         """(N,) firm energy that each order has left [Wh]."""
         self._made: list[tuple[int, int, int, int]] = []
@@ -220,7 +229,8 @@ class _Admission:
 
     def check(self) -> None:
         """Assert that nobody trades beyond limit or quantity and that what is bought is what is sold."""
-        auction.check(self._orders, self._trades())
+        trades, node = self._trades(), self._orders.node
+        auction.check(self._orders, trades, self._fees.between(node[trades.buy], node[trades.sell]))
 
     def _trades(self) -> Matches:
         return Matches(*np.array(self._made, dtype=np.int64).reshape(-1, 4).T)
@@ -270,7 +280,8 @@ class _Admission:
 
     def _may_meet(self, bid: int, ask: int) -> bool:
         buy, sell = int(self._buys.place[bid]), int(self._sells.place[ask])
-        return bool(self._limits[buy] >= self._limits[sell]) and self._suits(buy, sell)
+        fee = self._fees.of(self._nodes[buy], self._nodes[sell])
+        return bool(self._limits[buy] - fee >= self._limits[sell]) and self._suits(buy, sell)
 
     def _try(self, bid: int, ask: int, wanted: int, left: tuple[list[int], list[int]]) -> None:
         """Trade what the wires carry."""
@@ -292,8 +303,8 @@ class _Admission:
 
     def _agreed(self, buy: int, sell: int) -> int:
         """The price of a pair, as `auction.prices` has it for many."""
-        pair = np.array([buy]), np.array([sell])
-        return int(auction.prices(self._orders, *pair, self._price, self._settings)[0])
+        pair, fee = (np.array([buy]), np.array([sell])), np.array([self._fees.of(self._nodes[buy], self._nodes[sell])])
+        return int(auction.prices(self._orders, *pair, self._price, self._settings, fee, self._least)[0])
 
     def _ask(self, inject: int, withdraw: int, wanted: int) -> Verdict | None:
         """The gate's verdict, carried out; None if it has refused the like and nothing has changed since."""

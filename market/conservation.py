@@ -23,6 +23,7 @@ from market.events import (
 )
 from market.ledger import ENERGY, Posting, fold
 from market.orders import Basket, CreateMarket, MarketSettings, RecordMeter, Register, Submit
+from market.tariff import Fees, connection_names
 
 _FACTS = (CreateMarket, Register, RecordMeter)
 _LEAVING = (Cancelled, Expired)
@@ -59,6 +60,11 @@ class Conservation:
         self.trades = 0
         self._settings: MarketSettings | None = None
         self._participants: set[str] = set()
+        self._connections: dict[str, int] = {}
+        """Connection of the feeder -> its number."""
+        self._nodes: dict[str, int] = {}
+        """Participant -> number of its connection, -1 for the utility."""
+        self._fees: Fees | None = None
         self._orders: dict[tuple[int, int], _Order] = {}
         """By number and slot: the legs of a basket share a number."""
         self._slots: dict[int, int] = {}
@@ -77,7 +83,7 @@ class Conservation:
         """Follow one entry and the postings stored with it; yields what is wrong, in words."""
         command, events = entry.command, entry.events
         if isinstance(command, _FACTS) and not any(isinstance(event, Rejected) for event in events):
-            self._note(command)
+            yield from self._note(command)
         for event in events:
             if isinstance(event, Accepted):
                 if isinstance(command, Submit | Basket):
@@ -101,11 +107,20 @@ class Conservation:
         if totals.submitted != out:
             yield f"orders of {totals.submitted} Wh came in, but {out} Wh are filled, resting, cancelled or expired"
 
-    def _note(self, command: CreateMarket | Register | RecordMeter) -> None:
+    def _note(self, command: CreateMarket | Register | RecordMeter) -> Iterator[str]:
         if isinstance(command, CreateMarket):
             self._settings = command.settings
+            try:
+                names = connection_names(command.feeder)
+                self._fees = Fees(command.settings, len(names))
+            except (ValueError, LookupError, ArithmeticError) as error:
+                yield f"the fees of the wires cannot be computed: {error}"
+                return
+            self._connections = {name: number for number, name in enumerate(names)}
         elif isinstance(command, Register):
             self._participants.add(command.participant)
+            local = self._settings is not None and command.participant != self._settings.utility
+            self._nodes[command.participant] = self._connections.get(command.connection, -1) if local else -1
         else:
             self._readings.setdefault(command.slot, {}).update(command.readings)
 
@@ -146,14 +161,18 @@ class Conservation:
                 continue
             if (order.side, order.participant, order.slot) != (side, name, trade.slot):
                 yield f"order {number} is to {order.side} for {order.participant!r} in {order.slot}, unlike the trade"
-            if order.price < trade.price if side == "buy" else order.price > trade.price:
-                yield f"order {number} has the limit {order.price}, but trades at {trade.price}"
+            paid = trade.price + (trade.fee if side == "buy" else 0)
+            if order.price < paid if side == "buy" else order.price > paid:
+                yield f"order {number} has the limit {order.price}, but trades at {paid}"
             if trade.quantity > order.left:
                 yield f"order {number} has {order.left} Wh left, but trades {trade.quantity} Wh"
             self._fill(number, order, trade.quantity)
         resting = {"buy": buy, "sell": sell}.get(trade.resting)
-        if resting is not None and resting.price != trade.price:
-            yield f"the resting order's price is {resting.price}, the trade's {trade.price}"
+        if resting is not None and resting.price != trade.price + (trade.fee if resting is buy else 0):
+            yield f"the resting order's price is {resting.price}, the trade's {trade.price} and its fee {trade.fee}"
+        fee = self._fees.of(*(self._nodes.get(name, -1) for name in (trade.buyer, trade.seller))) if self._fees else 0
+        if trade.fee != fee:
+            yield f"the wires take {trade.fee} between {trade.buyer!r} and {trade.seller!r}, but the tariff says {fee}"
         if sell is not None and sell.source != trade.source:
             yield f"the ask offers {sell.source or 'no source'!r}, the trade has {trade.source or 'none'!r}"
         contracted = self._contracted.setdefault(trade.slot, {})

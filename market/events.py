@@ -24,10 +24,11 @@ class Rejected(Message, frozen=True, tag="rejected"):
 
 
 class Traded(Message, frozen=True, tag="traded"):
-    """A match that the wires carry, at the price of the resting order."""
+    """A match that the wires carry, at the price of the resting order, a bid's less the fee."""
 
     slot: int
     price: int
+    """What the seller receives; the buyer pays `fee` more."""
     quantity: int
     buyer: str
     seller: str
@@ -39,6 +40,8 @@ class Traded(Message, frozen=True, tag="traded"):
     """The buyer's schedule changed by `quantity` (else baseline energy was re-labelled)."""
     sell_flexible: bool = False
     source: str = ""
+    fee: int = 0
+    """What the wires take [milli-currency/MWh]."""
 
 
 class Limited(Message, frozen=True, tag="limited"):

@@ -49,6 +49,7 @@ from market.rules import (
 )
 from market.slots import NS, Phase, SlotClock, parse_time
 from market.spread import threshold
+from market.tariff import Fees
 
 
 class _Batch:
@@ -160,6 +161,11 @@ class Exchange:
         """Bids and asks of an open slot as (price, Wh), best first. Raises KeyError for a slot that is not open."""
         return self._books[slot].depth()
 
+    @property
+    def fees(self) -> Fees:
+        """What the wires take."""
+        return self._books.fees
+
     def contracted(self, slot: int) -> dict[str, int]:
         """Energy sold less energy bought [Wh] per participant; those who did not trade the slot are left out."""
         return self._deliveries.contracted(slot)
@@ -174,7 +180,7 @@ class Exchange:
         if self._created:
             return reject("MARKET_EXISTS", "this exchange has its market; start another for another one")
         settings = command.settings
-        problems = settings_problems(settings)
+        problems = settings_problems(settings, len(self.gate.connections()))
         if problems:
             return reject("BAD_SETTINGS", "; ".join(problems), "settings")
         self.settings = settings
@@ -247,7 +253,8 @@ class Exchange:
         if wrong is not None:
             events.append(wrong)
             return
-        known = self._books[order.slot].add(number, order.participant, order.side, order.source)
+        node = self.members.node(order.participant)
+        known = self._books[order.slot].add(number, order.participant, order.side, order.source, node)
         self._orders[number] = known
         events.append(Accepted(number))
         message = self._intake.message(order, known)
@@ -328,7 +335,8 @@ class Exchange:
         if wrong is not None:
             return [wrong]
         number = self.seq
-        orders = [self._books[leg.slot].add(number, command.participant, leg.side, leg.source) for leg in command.legs]
+        name, node = command.participant, self.members.node(command.participant)
+        orders = [self._books[leg.slot].add(number, name, leg.side, leg.source, node) for leg in command.legs]
         messages = [self._intake.message(leg, order) for leg, order in zip(command.legs, orders, strict=True)]
         filled, told = self._books.attempt(list(zip(orders, messages, strict=True)))
         left = sum(leg.quantity for leg in command.legs)

@@ -39,7 +39,8 @@ class Intake:
     def begin(self, settings: MarketSettings) -> None:
         """Take the market's settings, before anything else."""
         self.settings = settings
-        dearest = max(abs(settings.price_floor), abs(settings.price_cap), settings.grid_fee, 1)
+        # A fee beyond the range of prices is never paid.
+        dearest = max(abs(settings.price_floor), abs(settings.price_cap), settings.price_cap - settings.price_floor)
         self.largest = MAX_EXACT // dearest
 
     def problem(self, order: Submit | Leg) -> Rejected | None:
@@ -66,14 +67,13 @@ class Intake:
         origins = 1 << self._bits[order.source]
         if order.side == "buy":
             origins = sum({1 << self._bits[name] for name in order.sources}) if order.sources else -1
-        is_utility = known.participant == self.settings.utility
         return (
             kernel.SUBMIT,
             kernel.BUY if order.side == "buy" else kernel.SELL,
             force,
             order.flexible,
             isinstance(order, Submit) and order.post_only,
-            -1 if is_utility else self._members.connection[known.participant],
+            known.node,
             self._members.owner[known.participant],
             (order.price - self.settings.price_floor) // self.settings.tick,
             known.handle,

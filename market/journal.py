@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 
 from market.events import Entry
-from market.orders import Settle, UpdateGrid
+from market.orders import CreateMarket, Settle, UpdateGrid
 from market.units import MAX_EXACT
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(Entry)
 # A number of 16 digits may be too large; texts may look like one, so a hit is looked into.
 _LONG_NUMBER = re.compile(rb":-?[0-9]{16}")
-_WITH_LISTS = (UpdateGrid, Settle)
+_WITH_LISTS = (CreateMarket, UpdateGrid, Settle)
 
 
 class JournalError(ValueError):

@@ -410,7 +410,7 @@ def _give_back(allowance, side, node, firm):  # type: ignore[no-untyped-def]
 
 
 @_step
-def _trade(book, cursor, index, quantity, capacity, events):  # type: ignore[no-untyped-def]
+def _trade(book, cursor, index, quantity, fee, capacity, events):  # type: ignore[no-untyped-def]
     """Fill the incoming order with `quantity` of a resting one; both parts are homogeneous (firm or flexible)."""
     schedule, state, sensitivity, idle, _, _, _ = capacity
     order = book.orders[index]
@@ -432,11 +432,12 @@ def _trade(book, cursor, index, quantity, capacity, events):  # type: ignore[no-
         fall = sensitivity[cursor.withdraw] if cursor.withdraw >= 0 else idle
         _shift(schedule, state, rise, fall, cursor.inject, cursor.withdraw, quantity)
         cursor.stamp += 1
+    # The price is that of the older order, the fee taken off where that is a bid.
     if cursor.matching == RETRYING and book.orders[cursor.bid].turn < order.turn:
-        # Two resting orders meet: the price is that of the older one.
-        _emit(events, cursor, TRADE, flags, order.handle, cursor.handle, cursor.level, -1, quantity, 0)
+        _emit(events, cursor, TRADE, flags, order.handle, cursor.handle, cursor.level - fee, -1, quantity, 0)
     else:
-        _emit(events, cursor, TRADE, flags, cursor.handle, order.handle, order.level, -1, quantity, 0)
+        level = order.level - fee if order.side == BUY else order.level
+        _emit(events, cursor, TRADE, flags, cursor.handle, order.handle, level, -1, quantity, 0)
 
 
 @_step
@@ -485,6 +486,12 @@ def _limit(book, side, level, spread):  # type: ignore[no-untyped-def]
 
 
 @_step
+def _fee(fees, node, other):  # type: ignore[no-untyped-def]
+    """Levels by which a bid must exceed an ask between two connections."""
+    return fees[node, other] if fees.shape[0] > 0 else np.int32(0)
+
+
+@_step
 def _following(book, other, order, limit):  # type: ignore[no-untyped-def]
     """The resting order behind this one within the limit, -1 if there is none."""
     if order.next >= 0:
@@ -494,20 +501,22 @@ def _following(book, other, order, limit):  # type: ignore[no-untyped-def]
 
 
 @_step
-def _match(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events):  # type: ignore[no-untyped-def]
+def _match(book, cursor, where, blocked, witness, mode, capacity, spread, fees, lot, events):  # type: ignore[no-untyped-def]
     """Fill the incoming order from the other side, best first; returns DONE or why it had to stop."""
     other = 1 - cursor.side
     limit = _limit(book, cursor.side, cursor.level, spread)
     while cursor.remaining > 0 and cursor.candidate >= 0:
         index = cursor.candidate
         order = book.orders[index]
-        if _rung(book, other, order.level) > limit or cursor.skipped >= MAX_SKIPPED:
+        room = limit - _rung(book, other, order.level)
+        if room < 0 or cursor.skipped >= MAX_SKIPPED:
             break
         if cursor.matching == RETRYING and cursor.asked >= cursor.budget:
             break
         if cursor.count + 2 > events.shape[0]:
             return EVENTS_FULL
-        if order.owner == cursor.owner and cursor.matching == INCOMING:
+        fee = _fee(fees, cursor.node, order.node)
+        if order.owner == cursor.owner and cursor.matching == INCOMING and room >= fee:
             cursor.met_itself = 1
             break
         quantity = min(cursor.remaining, order.quantity)
@@ -517,7 +526,7 @@ def _match(book, cursor, where, blocked, witness, mode, capacity, spread, lot, e
             quantity = min(quantity, order.firm)
         _who_moves(cursor, order)
         admitted = quantity
-        if order.origins & cursor.origins == 0 or order.owner == cursor.owner:
+        if order.origins & cursor.origins == 0 or order.owner == cursor.owner or room < fee:
             admitted = np.int64(0)
         elif mode != OPEN and (cursor.inject >= 0 or cursor.withdraw >= 0):
             status, admitted = _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, events)
@@ -527,7 +536,7 @@ def _match(book, cursor, where, blocked, witness, mode, capacity, spread, lot, e
         if admitted < quantity or admitted == order.quantity:
             following = _following(book, other, order, limit)
         if admitted > 0:
-            _trade(book, cursor, index, admitted, capacity, events)
+            _trade(book, cursor, index, admitted, fee, capacity, events)
             if order.quantity == 0:
                 _release(book, where, index)
                 cursor.candidate = following
@@ -538,7 +547,7 @@ def _match(book, cursor, where, blocked, witness, mode, capacity, spread, lot, e
 
 
 @_step
-def _retry(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events):  # type: ignore[no-untyped-def]
+def _retry(book, cursor, where, blocked, witness, mode, capacity, spread, fees, lot, events):  # type: ignore[no-untyped-def]
     """One pass over the resting bids, best first, against the resting asks: what could not trade may do so now."""
     while cursor.bid >= 0:
         bid = book.orders[cursor.bid]
@@ -550,7 +559,7 @@ def _retry(book, cursor, where, blocked, witness, mode, capacity, spread, lot, e
             _load(cursor, bid)
             cursor.candidate = book.head[SELL, best]
             cursor.skipped = 0
-        status = _match(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events)
+        status = _match(book, cursor, where, blocked, witness, mode, capacity, spread, fees, lot, events)
         if status != DONE:
             return status
         bid.quantity = cursor.remaining
@@ -659,12 +668,21 @@ def _withdraw(book, cursor, where, allowance, events, index, why):  # type: igno
 
 
 @_step
-def _would_trade(book, side, level, spread):  # type: ignore[no-untyped-def]
-    return book.best[1 - side] <= _limit(book, side, level, spread)
+def _would_trade(book, side, node, level, spread, fees):  # type: ignore[no-untyped-def]
+    """True if a resting order is within the limit, the fee between the two included."""
+    limit = _limit(book, side, level, spread)
+    best = book.best[1 - side]
+    index = book.head[1 - side, best] if best <= limit else np.int32(-1)
+    while index >= 0:
+        order = book.orders[index]
+        if limit - _rung(book, 1 - side, order.level) >= _fee(fees, node, order.node):
+            return True
+        index = _following(book, 1 - side, order, limit)
+    return False
 
 
 @_step
-def _amend(book, cursor, where, allowance, message, spread, lot, events):  # type: ignore[no-untyped-def]
+def _amend(book, cursor, where, allowance, message, spread, fees, lot, events):  # type: ignore[no-untyped-def]
     """Change a resting order; returns True if it must be matched anew, having lost its priority."""
     index = where[message.handle]
     order = book.orders[index]
@@ -675,7 +693,7 @@ def _amend(book, cursor, where, allowance, message, spread, lot, events):  # typ
         _withdraw(book, cursor, where, allowance, events, index, WHY_AMENDED)
         return False
     kept = level == order.level and total <= order.total
-    if order.post_only == 1 and not kept and _would_trade(book, order.side, level, spread):
+    if order.post_only == 1 and not kept and _would_trade(book, order.side, order.node, level, spread, fees):
         _emit(events, cursor, WOULD_TRADE, 0, order.handle, -1, level, -1, remaining, 0)
         return False
     _give_back(allowance, order.side, order.node, order.firm)
@@ -692,7 +710,7 @@ def _amend(book, cursor, where, allowance, message, spread, lot, events):  # typ
 
 
 @_step
-def _take(book, cursor, where, allowance, message, spread, lot, events):  # type: ignore[no-untyped-def]
+def _take(book, cursor, where, allowance, message, spread, fees, lot, events):  # type: ignore[no-untyped-def]
     """Carry out a message up to where an order is to be matched."""
     cursor.begun = cursor.stamp
     if message.kind == UNCROSS:
@@ -700,7 +718,7 @@ def _take(book, cursor, where, allowance, message, spread, lot, events):  # type
     elif message.kind == SUBMIT:
         if book.free < 0 and message.time_in_force != IOC:
             _emit(events, cursor, BOOK_FULL, 0, message.handle, -1, message.level, -1, message.quantity, 0)
-        elif message.post_only == 1 and _would_trade(book, message.side, message.level, spread):
+        elif message.post_only == 1 and _would_trade(book, message.side, message.node, message.level, spread, fees):
             _emit(events, cursor, WOULD_TRADE, 0, message.handle, -1, message.level, -1, message.quantity, 0)
         else:
             _begin(cursor, message, allowance, lot)
@@ -711,19 +729,20 @@ def _take(book, cursor, where, allowance, message, spread, lot, events):  # type
         _withdraw(book, cursor, where, allowance, events, where[message.handle], WHY_PARTICIPANT)
     elif message.kind == EXPIRE:
         _withdraw(book, cursor, where, allowance, events, where[message.handle], WHY_EXPIRED)
-    elif _amend(book, cursor, where, allowance, message, spread, lot, events):
+    elif _amend(book, cursor, where, allowance, message, spread, fees, lot, events):
         _begin_match(book, cursor, spread)
 
 
 @_compiled()
-def run(books, where, allowance, blocked, witness, mode, capacity, spread, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
+def run(books, where, allowance, blocked, witness, mode, capacity, spread, fees, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
     """Process messages from the cursor on; returns DONE, or ASK, REFRESH, EVENTS_FULL to be called again.
 
     books: one record (`empty_book`); where: pool index of each handle, -1 if not resting; allowance (2, C): baseline
     left to firm orders by side and connection; blocked, witness (C + 1, C + 1): by injecting and withdrawing
     connection, when the pair was refused last and by which row; mode: OPEN, DECIDE, QUESTION; capacity: schedule (C,),
     state (2, R), sensitivity (C, 2, R), zeros (2, R), least (R,), most (R,) squared, refresh_after; spread: levels by
-    which a bid must exceed an ask.
+    which a bid must exceed an ask, beside the fee; fees (C + 1, C + 1): levels that the wires take between two
+    connections, or (0, 0) if they take nothing.
     """
     book = books[0]
     cursor = cursors[0]
@@ -731,9 +750,9 @@ def run(books, where, allowance, blocked, witness, mode, capacity, spread, lot, 
         if cursor.count + 2 > events.shape[0]:
             return EVENTS_FULL
         if cursor.matching == IDLE:
-            _take(book, cursor, where, allowance, messages[cursor.message], spread, lot, events)
+            _take(book, cursor, where, allowance, messages[cursor.message], spread, fees, lot, events)
         if cursor.matching == INCOMING:
-            status = _match(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events)
+            status = _match(book, cursor, where, blocked, witness, mode, capacity, spread, fees, lot, events)
             if status != DONE:
                 return status
             if cursor.count + 2 > events.shape[0]:
@@ -743,7 +762,7 @@ def run(books, where, allowance, blocked, witness, mode, capacity, spread, lot, 
                 # The schedule has changed: what was passed over for want of capacity may fit now.
                 _begin_retry(book, cursor, MAX_RETRIES)
         if cursor.matching == RETRYING:
-            status = _retry(book, cursor, where, blocked, witness, mode, capacity, spread, lot, events)
+            status = _retry(book, cursor, where, blocked, witness, mode, capacity, spread, fees, lot, events)
             if status != DONE:
                 return status
         cursor.message += 1
@@ -755,7 +774,7 @@ def entry(levels: int, pool: int) -> Callable[..., int]:
     """`run` for books of `book_dtype(levels, pool)`, without numba's search for its arguments' types at every call.
 
     Nothing checks the arguments: all arrays must be writable and C-contiguous, of the shapes that `run` names, and
-    float64 (rows), int64, or for `where` and `witness` int32.
+    float64 (rows), int64, or for `where`, `witness` and `fees` int32.
     """
     cells, matrix, numbers = types.int64[::1], types.int64[:, ::1], types.float64
     capacity = types.Tuple(  # type: ignore[no-untyped-call]
@@ -764,9 +783,10 @@ def entry(levels: int, pool: int) -> Callable[..., int]:
     book, message, event, cursor = (
         from_dtype(kind)[::1] for kind in (book_dtype(levels, pool), MESSAGE, EVENT, CURSOR)
     )
+    fees = types.int32[:, ::1]
     small = types.int32[::1], matrix, matrix, types.int32[:, ::1]
     compiled: Callable[..., int] = run.compile(
-        (book, *small, types.int64, capacity, types.int64, types.int64, message, event, cursor)
+        (book, *small, types.int64, capacity, types.int64, fees, types.int64, message, event, cursor)
     )
     return compiled
 

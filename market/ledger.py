@@ -7,7 +7,7 @@ A balance is *received less given*, of every asset. Sum over all accounts: zero,
 | traded  | currency      | buyer, seller          | -price x quantity, +price x quantity  |
 | traded  | WH            | seller, buyer          | -quantity, +quantity                  |
 | traded  | GO:<source>   | seller, buyer          | -quantity, +quantity, if it has one   |
-| traded  | currency      | buyer, wires           | -fee x quantity, +fee x quantity; not if one is the utility |
+| traded  | currency      | buyer, wires           | -fee x quantity, +fee x quantity      |
 | settled | WH            | participant, utility   | -imbalance, +imbalance                |
 | settled | currency      | participant, utility   | +value, -value; imbalance x feed_in if positive, else x retail |
 
@@ -27,7 +27,7 @@ from market.settlement import imbalance_money
 from market.units import cost
 
 WIRES = "wires"
-"""Account of the network operator, who receives the grid fees. No participant may bear its name."""
+"""Account of the network operator, who receives the fees. No participant may bear its name."""
 ENERGY = "WH"
 LARGEST = 2**63 - 1
 
@@ -104,8 +104,7 @@ def _trade(moved: list[Posting], trade: Traded, settings: MarketSettings) -> Non
     _move(moved, seller, buyer, ENERGY, quantity)
     if trade.source:
         _move(moved, seller, buyer, f"GO:{trade.source}", quantity)
-    if settings.utility not in (buyer, seller):
-        _move(moved, buyer, WIRES, settings.currency, cost(settings.grid_fee, quantity))
+    _move(moved, buyer, WIRES, settings.currency, cost(trade.fee, quantity))
 
 
 def _settle(moved: list[Posting], settled: Settled, settings: MarketSettings) -> None:

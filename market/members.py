@@ -22,6 +22,10 @@ class Members:
         self._taken: dict[int, str] = {}
         self._halted: set[tuple[str, str]] = set()
 
+    def node(self, name: str) -> int:
+        """Number of a participant's connection, -1 for the utility: to its orders no wire is near."""
+        return -1 if name == self.utility else self.connection[name]
+
     def register(self, command: Register) -> Event:
         wrong = name_problem(command.participant, "participant")
         if wrong is not None:

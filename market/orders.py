@@ -11,10 +11,30 @@ TimeInForce = Literal["gtc", "gtd", "ioc", "fok"]
 Scope = Literal["market", "feeder", "participant"]
 GateMode = Literal["off", "linear", "ac"]
 Design = Literal["cda", "call", "pay_as_bid", "mmr", "sdr"]
+TariffModel = Literal["distance", "level"]
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_defaults=True, gc=False):
     """Base of commands and events: frozen, tagged by kind, fields at their default left out."""
+
+
+class NetworkTariff(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Fees by distance along a tree of K nodes, the first its root; what is summed up is said in `market.tariff`."""
+
+    model: TariffModel
+    """What the distance measures."""
+    parent: tuple[int, ...]
+    """(K,) the node before each on the way to the root, an earlier one; -1 at the root."""
+    length: tuple[int, ...]
+    """(K,) distance of each node from its parent, in whole units."""
+    place: tuple[int, ...]
+    """(C,) node of each connection of the feeder."""
+    rate: int = 0
+    """Fee per million units of distance [milli-currency/MWh]."""
+    limits: tuple[int, ...] = ()
+    """Largest distance of each band but the last, rising."""
+    fees: tuple[int, ...] = ()
+    """Fee of each band [milli-currency/MWh], one more than limits; none: there are no bands."""
 
 
 class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,7 +61,7 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     retail: int
     feed_in: int
     grid_fee: int
-    """Paid by the buyer of each locally traded Wh to the account of the wires."""
+    """In whole ticks: what the buyer of a locally traded Wh pays, within its limit, beyond what the seller receives."""
     spread_start: int = 0
     """Spread clock: by how much a bid must exceed an ask when a slot opens; 0 switches it off. See `market.spread`."""
     spread_zero_ppm: int = 700_000
@@ -53,6 +73,8 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """`cda` trades continuously; in the others orders rest until the gate closes, and an auction clears them."""
     auction_closing: bool = False
     """`cda` only: what is left when the gate closes is cleared by a call auction."""
+    network_tariff: NetworkTariff | None = None
+    """Fees that depend on who trades with whom, beside `grid_fee`. See `market.tariff`."""
 
 
 class CreateMarket(Message, frozen=True, tag="create_market"):

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,7 @@ from market.exchange import Exchange
 from market.ledger import market_settings
 from market.orders import CreateMarket, MarketSettings, Submit
 from market.store import Ledger
+from market.tariff import connection_names
 
 GateFactory = Callable[[MarketSettings, str], Gate]
 """Makes a gate of a market's settings and its feeder (native JSON text)."""
@@ -40,14 +40,6 @@ class Step(NamedTuple):
     entries: int
     events: int
     mismatch: Mismatch | None
-
-
-class _Connection(msgspec.Struct):
-    id: str
-
-
-class _Feeder(msgspec.Struct):
-    connections: list[_Connection]
 
 
 class _Answer(NamedTuple):
@@ -72,11 +64,7 @@ class RecordedGate:
 
         Raises ValueError if `feeder` is not JSON with a list of connections.
         """
-        try:
-            network = msgspec.json.decode(feeder, type=_Feeder)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise ValueError(f"the feeder is not in the native JSON format: {error}") from error
-        self._names = [connection.id for connection in network.connections]
+        self._names = connection_names(feeder)
         self._limits = settings.gate != "off"
         self._answers: dict[int, deque[_Answer]] = {}
         self._slots: dict[int, int] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from market import tariff
 from market.auction import settings_problem
 from market.book import MAX_LEVELS, MAX_ORDERS
 from market.events import Rejected
@@ -73,8 +74,8 @@ def reject(code: str, reason: str, field: str = "") -> Rejected:
     return Rejected(code, reason, field)
 
 
-def settings_problems(settings: MarketSettings) -> list[str]:
-    """Everything that is wrong with the settings, each with its field, value and the way out."""
+def settings_problems(settings: MarketSettings, connections: int) -> list[str]:
+    """Everything that is wrong with the settings for a feeder with so many connections: field, value, way out."""
     s = settings
     positive = ("slot_seconds", "tick", "lot", "max_orders", "voltage_max_ppm", "loading_max_ppm")
     found = [f"{field}: must be > 0, got {getattr(s, field)}" for field in positive if getattr(s, field) <= 0]
@@ -94,6 +95,9 @@ def settings_problems(settings: MarketSettings) -> list[str]:
         found.append(f"spread_power: must be from 1 to {MAX_SPREAD_POWER}, got {s.spread_power}")
     if s.max_orders > MAX_ORDERS:
         found.append(f"max_orders: must be at most {MAX_ORDERS}, got {s.max_orders}")
+    if s.network_tariff is not None and len(s.network_tariff.place) != connections:
+        told = f"one node for each of {connections} connections, got {len(s.network_tariff.place)}"
+        found.append(f"network_tariff.place: must be {told}")
     return found + _price_problems(s)
 
 
@@ -102,6 +106,7 @@ def _price_problems(s: MarketSettings) -> list[str]:
     if s.price_floor >= s.price_cap:
         found.append(f"price_floor: must be below price_cap {s.price_cap}, got {s.price_floor}")
     elif s.tick > 0:
+        found += tariff.problems(s)
         if (s.price_cap - s.price_floor) % s.tick:
             found.append(f"price_cap: must be a whole number of ticks above price_floor, got {s.price_cap}")
         if (s.price_cap - s.price_floor) // s.tick >= MAX_LEVELS:

@@ -102,7 +102,7 @@ class Program:
         """Solve, starting from the basis of the last solution. Raises RuntimeError if HiGHS finds no optimum."""
         self._solver.run()
         status = self._solver.getModelStatus()
-        if status != highspy.HighsModelStatus.kOptimal:
+        if status not in (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kModelEmpty):
             raise RuntimeError(f"the linear program of the slot is {self._solver.modelStatusToString(status)}")
         self.solution = np.array(self._solver.getSolution().col_value)
 
@@ -210,8 +210,8 @@ def _model(gain: Floats, most: Floats, sums: list[tuple[Places, Floats]]) -> hig
     lp.row_lower_ = lp.row_upper_ = np.zeros(len(sums))
     lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
     lp.a_matrix_.start_ = np.cumsum([0, *(len(columns) for columns, _ in sums)])
-    lp.a_matrix_.index_ = np.concatenate([columns for columns, _ in sums])
-    lp.a_matrix_.value_ = np.concatenate([values for _, values in sums])
+    lp.a_matrix_.index_ = np.concatenate([np.zeros(0, np.intp), *(columns for columns, _ in sums)])
+    lp.a_matrix_.value_ = np.concatenate([np.zeros(0), *(values for _, values in sums)])
     return lp
 
 

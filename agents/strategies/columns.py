@@ -36,8 +36,7 @@ class Traders:
     sell: Bools
     """(K,) True: an ask, False: a bid."""
     limit: Ints
-    """(K,) the most that a buyer gains by paying to another participant, the grid fee already taken off; a seller's
-    cost."""
+    """(K,) the most that a buyer gains by paying to another participant, the fee already taken off; a seller's cost."""
     quantity: Ints
     """(K,) what is left to trade, > 0."""
     live: Ints
@@ -87,11 +86,11 @@ class Market:
     tick: int
     """Prices are the floor and whole numbers of this above it."""
     retail: int
-    """The utility's standing ask in every slot."""
+    """What the utility charges; its standing ask in every slot is so much less `grid_fee`, like all that buyers pay."""
     feed_in: int
     """The utility's standing bid in every slot."""
     grid_fee: int
-    """What a buyer pays on top of the price, unless the seller is the utility."""
+    """Least fee of the wires, which all prices here but `retail` leave out; the utility's energy bears none."""
 
 
 @dataclass(frozen=True, slots=True)

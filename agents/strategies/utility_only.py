@@ -28,7 +28,6 @@ class UtilityOnly:
         pass
 
     def quote(self, traders: Traders, market: Market, rng: np.random.Generator) -> Orders:
-        price = np.where(traders.sell, market.feed_in, market.retail)
-        # Energy from the utility bears no fee on top, so it may cost the whole value.
-        gains = np.where(traders.sell, traders.limit <= price, traders.limit + market.grid_fee >= price)
+        price = np.where(traders.sell, market.feed_in, market.retail - market.grid_fee)
+        gains = np.where(traders.sell, traders.limit <= price, traders.limit >= price)
         return quote_all(traders, price, gains, immediate=True)

@@ -15,6 +15,7 @@ from market.auction import DESIGNS, AuctionDesign, Orders
 from market.closing import Outcome, clear
 from market.kernel import BUY, SELL
 from market.orders import GateMode, MarketSettings
+from market.tariff import Fees
 from tests.grid.networks import settings
 
 FEEDER = Path(__file__).resolve().parents[2] / "scenarios" / "data" / "simbench_lv_rural2.feeder.json"
@@ -61,7 +62,7 @@ def test_a_call_reaches_the_welfare_optimum_of_the_wires(seed: int, quantity: in
     zero = np.zeros(len(gate.connections()), dtype=np.int64)
     # The utility's prices are out of reach here, so the optimum trades among the orders only.
     alone = msgspec.structs.replace(rules("linear"), retail=600_000, feed_in=0)
-    best = optimum(0, wants, other, other.open(0, zero, zero), alone)
+    best = optimum(0, wants, other, other.open(0, zero, zero), alone, Fees(alone, 0))
     achieved = sum(int(orders.price[s.buy] - orders.price[s.sell]) * s.admitted for s in outcome.steps)
     assert best.welfare < best.unconstrained
     assert 0.999 * best.welfare <= achieved <= 1.001 * best.welfare

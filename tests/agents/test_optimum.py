@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agents.optimum import Wants, optimum
 from market.capacity import CapacityRows, Gate, OpenGate, Verdict
 from market.orders import MarketSettings
+from market.tariff import Fees
 
 RETAIL, FEED_IN = 300_000, 80_000
 
@@ -23,6 +24,10 @@ def rules(fee: int = 0) -> MarketSettings:
         voltage_max_ppm=1_100_000, loading_max_ppm=1_000_000, utility="utility", retail=RETAIL, feed_in=FEED_IN,
         grid_fee=fee,
     )  # fmt: skip
+
+
+def terms(fee: int = 0) -> tuple[MarketSettings, Fees]:
+    return rules(fee), Fees(rules(fee), 1)
 
 
 def wants(*rows: tuple[bool, int, int], flexible: bool = True, connection: int = 0) -> Wants:
@@ -55,7 +60,7 @@ want = st.tuples(st.booleans(), st.integers(500, 3_500).map(lambda ticks: ticks 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(want, min_size=1, max_size=8), st.sampled_from([0, 20_000]))
 def test_without_wires_the_optimum_is_that_of_the_sorted_merge(rows: list[tuple[bool, int, int]], fee: int) -> None:
-    found = optimum(0, wants(*rows), OpenGate(["a"]), None, rules(fee))
+    found = optimum(0, wants(*rows), OpenGate(["a"]), None, *terms(fee))
     assert found.welfare == found.unconstrained == merged(rows, fee)
     assert found.rounds == 1
 
@@ -103,7 +108,7 @@ LOW = 207 * 23 / 0.5
 
 def test_export_behind_a_resistance_ends_at_the_voltage_limit() -> None:
     gate, rows = open_two_bus()
-    found = optimum(0, wants((True, 30_000, 20_000)), gate, rows, rules())
+    found = optimum(0, wants((True, 30_000, 20_000)), gate, rows, *terms())
     assert found.quantity[0] == pytest.approx(HIGH, abs=3)
     assert found.welfare == pytest.approx(HIGH * (FEED_IN - 30_000), rel=3e-4)
     assert found.unconstrained == 20_000 * (FEED_IN - 30_000)
@@ -114,7 +119,7 @@ def test_export_behind_a_resistance_ends_at_the_voltage_limit() -> None:
 def test_scarce_capacity_goes_to_the_cheapest_seller_and_local_demand_makes_room() -> None:
     gate, rows = open_two_bus()
     offers = wants((True, 40_000, 9_000), (True, 30_000, 9_000), (False, 200_000, 2_000))
-    found = optimum(0, offers, gate, rows, rules())
+    found = optimum(0, offers, gate, rows, *terms())
     assert found.quantity[1:].tolist() == pytest.approx([9_000, 2_000])
     assert found.quantity[0] == pytest.approx(HIGH - 7_000, abs=3)
     assert (found.local, found.imported) == pytest.approx((2_000, 0))
@@ -122,25 +127,25 @@ def test_scarce_capacity_goes_to_the_cheapest_seller_and_local_demand_makes_room
 
 def test_import_ends_at_the_lower_voltage_limit() -> None:
     gate, rows = open_two_bus()
-    found = optimum(0, wants((False, 400_000, 20_000)), gate, rows, rules())
+    found = optimum(0, wants((False, 400_000, 20_000)), gate, rows, *terms())
     assert found.quantity[0] == pytest.approx(LOW, abs=4)
     assert found.imported == pytest.approx(LOW, abs=4)
 
 
 def test_the_baseline_takes_its_share_of_the_wires() -> None:
     gate, rows = open_two_bus(baseline=5_000)
-    found = optimum(0, wants((True, 30_000, 20_000)), gate, rows, rules())
+    found = optimum(0, wants((True, 30_000, 20_000)), gate, rows, *terms())
     assert found.quantity[0] == pytest.approx(HIGH - 5_000, abs=3)
 
 
 def test_firm_energy_needs_no_wire() -> None:
     gate, rows = open_two_bus(baseline=11_000)
-    found = optimum(0, wants((True, 30_000, 20_000), flexible=False), gate, rows, rules())
+    found = optimum(0, wants((True, 30_000, 20_000), flexible=False), gate, rows, *terms())
     assert found.welfare == found.unconstrained == 20_000 * (FEED_IN - 30_000)
 
 
 def test_a_fee_above_the_spread_leaves_everything_to_the_utility() -> None:
-    found = optimum(0, wants((True, 50_000, 10), (False, 310_000, 10)), OpenGate(["a"]), None, rules(fee=250_000))
+    found = optimum(0, wants((True, 50_000, 10), (False, 310_000, 10)), OpenGate(["a"]), None, *terms(fee=250_000))
     assert (found.local, found.imported, found.exported) == (0, 10, 10)
     assert found.welfare == 10 * (FEED_IN - 50_000) + 10 * (310_000 - RETAIL)
 
@@ -148,4 +153,4 @@ def test_a_fee_above_the_spread_leaves_everything_to_the_utility() -> None:
 def test_a_slot_without_wants_has_no_welfare() -> None:
     none, never = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
     nothing = Wants(none, never, none, none, never)
-    assert optimum(0, nothing, OpenGate([]), None, rules()).welfare == 0
+    assert optimum(0, nothing, OpenGate([]), None, *terms()).welfare == 0

@@ -150,6 +150,29 @@ class NaiveBook:
         self.asked: list[Limited] = []
         """Every question of capacity and its answer."""
 
+    def fee(self, order: Resting, other: Resting) -> int:
+        """What the wires take of a match between two orders, by walking from place to place."""
+        rules, tariff = self.settings, self.settings.network_tariff
+        if order.node < 0 or other.node < 0:
+            return 0
+        if tariff is None:
+            return rules.grid_fee
+        ways = []
+        for node in (tariff.place[order.node], tariff.place[other.node]):
+            way = {node: 0}
+            while tariff.parent[node] >= 0:
+                way[tariff.parent[node]] = way[node] + tariff.length[node]
+                node = tariff.parent[node]
+            ways.append(way)
+        distance = min(ways[0][node] + ways[1][node] for node in ways[0] if node in ways[1])
+        band = sum(distance > limit for limit in tariff.limits)
+        fee = rules.grid_fee + tariff.rate * distance // 1_000_000 + (tariff.fees[band] if tariff.fees else 0)
+        return fee // rules.tick * rules.tick
+
+    def dear(self, order: Resting, other: Resting) -> bool:
+        """True if what lies between the limits of two orders does not pay the fee."""
+        return abs(order.price - other.price) < self.spread + self.fee(order, other)
+
     def rebase(self, baseline: list[int]) -> list[Event]:
         """A new baseline [Wh]: what firm orders hold of the old one stays theirs. Resting orders are tried again."""
         self.forget()
@@ -192,7 +215,7 @@ class NaiveBook:
             return [Rejected("BOOK_FULL", f"{most} orders rest in this slot; use ioc or wait")]
         order = self.order(number, command.participant, command)
         order.post_only, order.end = command.post_only, end
-        if command.post_only and self.reachable(order):
+        if command.post_only and self.would_trade(order):
             return [_would_trade()]
         if command.time_in_force == "fok":
             return [Accepted(number), *self.fill_or_kill(order)]
@@ -246,7 +269,7 @@ class NaiveBook:
         if remaining <= 0:
             return self.cancel(order, "amended")
         kept = price == order.price and total <= order.total
-        if order.post_only and not kept and self.reachable(replace(order, price=price)):
+        if order.post_only and not kept and self.would_trade(replace(order, price=price)):
             return [_would_trade()]
         self.give_back(order)
         order.price, order.total, order.quantity = price, total, remaining
@@ -288,6 +311,9 @@ class NaiveBook:
         others = [other for other in others if sign * (order.price - other.price) >= self.spread]
         return sorted(others, key=lambda other: (sign * other.price, other.turn))
 
+    def would_trade(self, order: Resting) -> bool:
+        return any(not self.dear(order, other) for other in self.reachable(order))
+
     def match(self, order: Resting, ioc: bool) -> list[Event]:
         events: list[Event] = []
         order.firm = self.reserve(order)
@@ -324,13 +350,13 @@ class NaiveBook:
             while order.quantity and other.quantity and skipped < MAX_SKIPPED:
                 if questions is not None and self.questions >= questions:
                     return False
-                own = order.participant == other.participant
-                if own and questions is None:
+                own, dear = order.participant == other.participant, self.dear(order, other)
+                if own and not dear and questions is None:
                     return True
                 quantity = min(order.quantity, other.quantity, order.firm or 10**18, other.firm or 10**18)
                 pair = self.who_moves(order, other)
                 admitted = quantity
-                if own or not order.accepts(other):
+                if own or dear or not order.accepts(other):
                     admitted = 0
                 elif self.limits is not None and pair != (-1, -1):
                     admitted = self.admit(order, other, pair, quantity, events)
@@ -379,7 +405,7 @@ class NaiveBook:
         resting = older_of(order, other)
         return Traded(
             slot=self.slot,
-            price=resting.price,
+            price=resting.price - (self.fee(buy, sell) if resting is buy else 0),
             quantity=quantity,
             buyer=buy.participant,
             seller=sell.participant,
@@ -389,6 +415,7 @@ class NaiveBook:
             buy_flexible=pair[1] >= 0,
             sell_flexible=pair[0] >= 0,
             source=sell.source,
+            fee=self.fee(buy, sell),
         )
 
 

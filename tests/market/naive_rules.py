@@ -46,7 +46,7 @@ def nanoseconds(text: object) -> int | None:
 
 def largest(s: MarketSettings) -> int:
     """Most Wh whose money is an exact number in any language, at any price of the market."""
-    return LARGEST_NUMBER // max(abs(s.price_floor), abs(s.price_cap), s.grid_fee, 1)
+    return LARGEST_NUMBER // max(abs(s.price_floor), abs(s.price_cap), s.price_cap - s.price_floor)
 
 
 def price_problem(price: object, s: MarketSettings) -> No:

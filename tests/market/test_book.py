@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,12 +24,14 @@ from market.orders import (
     Cancel,
     Command,
     CreateMarket,
+    NetworkTariff,
     Register,
     Side,
     Submit,
     TimeInForce,
     UpdateGrid,
 )
+from market.tariff import Fees
 from tests.market.naive import SETTINGS, ConnectionLimits, NaiveBook
 
 NAMES = [f"p{number}" for number in range(12)]
@@ -37,11 +40,29 @@ BASELINE = [(number - 6) * 55 for number in range(12)] + [0]
 MODES = ["off", "linear", "ac"]
 
 
-def exchange(mode: str, max_orders: int = 500) -> tuple[Exchange, int]:
+TARIFFS: dict[str, dict[str, Any]] = {
+    "free": {},
+    "flat": {"grid_fee": 2_000},
+    "distance": {
+        "grid_fee": 500,
+        "network_tariff": NetworkTariff(
+            model="distance",
+            parent=(-1, 0, 1, 2, 1, 4, 0, 6),
+            length=(0, 5, 7, 30, 11, 2, 17, 1),
+            place=(0, 1, 2, 3, 4, 5, 6, 7, 7, 3, 2, 1, 0),
+            rate=30_000_000,
+            limits=(10, 40),
+            fees=(0, 1_000, 4_000),
+        ),
+    },
+}  # fmt: skip
+
+
+def exchange(mode: str, max_orders: int = 500, tariff: str = "free") -> tuple[Exchange, int]:
     """An exchange with twelve participants and a utility, and the slot that trades on it."""
     gate = OpenGate(list(LIMITS)) if mode == "off" else ConnectionLimits(LIMITS, decides=mode == "linear")
     market = Exchange(gate)
-    rules = msgspec.structs.replace(SETTINGS, gate=mode, max_orders=max_orders)
+    rules = msgspec.structs.replace(SETTINGS, gate=mode, max_orders=max_orders, **TARIFFS[tariff])
     commands: list[Command] = [CreateMarket(rules, ""), Register("utility", "slack")]
     commands += [Register(name, f"c{number}") for number, name in enumerate(NAMES)]
     commands.append(AdvanceClock("2016-06-21T12:00:00Z"))
@@ -125,11 +146,16 @@ def expected(naive: NaiveBook, number: int, command: Command) -> tuple[Event, ..
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("seed", "count"),
-    [(0, 4_000), pytest.param(1, 20_000, marks=pytest.mark.slow)],  # deep books take a plain one some ten seconds
+    ("seed", "count", "tariff"),
+    [
+        (0, 4_000, "free"),
+        (2, 2_000, "flat"),
+        (3, 2_000, "distance"),
+        pytest.param(1, 20_000, "free", marks=pytest.mark.slow),  # deep books take a plain one some ten seconds
+    ],
 )
-def test_book_gives_the_events_of_a_naive_book(mode: str, seed: int, count: int) -> None:
-    market, slot = exchange(mode)
+def test_book_gives_the_events_of_a_naive_book(mode: str, seed: int, count: int, tariff: str) -> None:
+    market, slot = exchange(mode, tariff=tariff)
     naive = oracle(mode, market)
     first = market.seq + 1
     commands = seeded(seed, market, slot, count)
@@ -273,7 +299,7 @@ def test_packed_messages_are_those_of_numpy() -> None:
 
 
 def test_what_the_kernel_cannot_take_is_refused() -> None:
-    book, gate = Book(0, SETTINGS, 3), OpenGate(["a", "b", "c"])
+    book, gate = Book(0, SETTINGS, 3, Fees(SETTINGS, 3)), OpenGate(["a", "b", "c"])
     with pytest.raises(ValueError, match="messages must be a writable C array"):
         book.run(intake.pack([(0,) * 11] * 4)[::2], gate)
     rows = CapacityRows(

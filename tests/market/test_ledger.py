@@ -17,7 +17,17 @@ names = st.sampled_from(["utility", "anna", "bert", "cleo"])
 wh = st.integers(1, 10**9)
 prices = st.integers(-(10**6), 10**6)
 trades: st.SearchStrategy[Event] = st.builds(
-    Traded, st.just(FIRST), prices, wh, names, names, wh, wh, st.just("buy"), source=st.sampled_from(["", "solar"])
+    Traded,
+    st.just(FIRST),
+    prices,
+    wh,
+    names,
+    names,
+    wh,
+    wh,
+    st.just("buy"),
+    source=st.sampled_from(["", "solar"]),
+    fee=st.integers(0, 10**6),
 )
 lines = st.builds(lambda name, metered, due: (name, metered, due, metered - due), names, prices, prices)
 settlements: st.SearchStrategy[Event] = st.builds(Settled, st.just(FIRST), st.lists(lines, max_size=4))
@@ -27,8 +37,8 @@ def entry(*events: Event) -> Entry:
     return Entry(9, Cancel("anna", 1), events)
 
 
-def trade(buyer: str, seller: str, price: int = 200_000, source: str = "") -> Traded:
-    return Traded(FIRST, price, 30, buyer, seller, 1, 2, "buy", source=source)
+def trade(buyer: str, seller: str, price: int = 200_000, source: str = "", fee: int = 0) -> Traded:
+    return Traded(FIRST, price, 30, buyer, seller, 1, 2, "buy", source=source, fee=fee)
 
 
 @given(st.lists(trades | settlements, max_size=5))
@@ -42,7 +52,7 @@ def test_every_entry_sums_to_zero_in_every_asset(events: list[Event]) -> None:
 
 
 def test_a_local_trade_moves_money_energy_origin_and_the_grid_fee() -> None:
-    assert postings(entry(trade("anna", "bert", source="solar")), SETTINGS) == [
+    assert postings(entry(trade("anna", "bert", source="solar", fee=50_000)), SETTINGS) == [
         ("anna", "EUR", -6_000_000),
         ("bert", "EUR", 6_000_000),
         ("bert", "WH", -30),
@@ -54,9 +64,8 @@ def test_a_local_trade_moves_money_energy_origin_and_the_grid_fee() -> None:
     ]
 
 
-@pytest.mark.parametrize(("buyer", "seller"), [("anna", "utility"), ("utility", "bert")])
-def test_no_grid_fee_where_the_utility_trades(buyer: str, seller: str) -> None:
-    assert {posting.account for posting in postings(entry(trade(buyer, seller)), SETTINGS)} == {buyer, seller}
+def test_a_trade_without_a_fee_moves_nothing_to_the_wires() -> None:
+    assert {posting.account for posting in postings(entry(trade("anna", "utility")), SETTINGS)} == {"anna", "utility"}
 
 
 def test_a_negative_price_pays_the_buyer_and_a_price_of_zero_moves_no_money() -> None:
