@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from api.commands import compare, database, feeder, ledger, report, run, scenarios, serve
+from api.commands import compare, database, feeder, keys, ledger, proofs, report, run, scenarios, serve
 from api.console import complain
 from api.errors import explain
 
@@ -72,9 +72,19 @@ app.command("compare", epilog="Example: wattbook compare village --designs cda,c
 app.command("serve", epilog="Example: wattbook serve village --speed 60")(serve.serve)
 app.command("report", epilog="Example: wattbook report runs/village-seed1 --open")(report.report)
 app.command("audit", epilog="Example: wattbook audit runs/village-seed1/ledger.db")(ledger.audit)
+app.command("export", epilog="Example: wattbook export runs/village-seed1/ledger.db -o village.ndjson.gz")(
+    proofs.export
+)
+app.command("proof", epilog="Example: wattbook proof 1234 --db runs/village-seed1/ledger.db -o 1234.tlog-proof")(
+    proofs.proof
+)
+app.command("verify-proof", epilog="Example: wattbook verify-proof 1234.tlog-proof --key signing.key.pub")(
+    proofs.verify_proof
+)
 app.command("replay", epilog="Example: wattbook replay runs/village-seed1/ledger.db --recheck")(ledger.replay)
 app.command("feeder", epilog="Example: wattbook feeder my-street.json")(feeder.feeder)
 app.add_typer(scenarios.app, name="scenarios")
+app.add_typer(keys.app, name="keys")
 app.add_typer(database.app, name="db")
 
 

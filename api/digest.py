@@ -1,8 +1,7 @@
-"""One number for a whole journal: two ledgers with the same digest hold the same entries, byte for byte."""
+"""What a ledger says of itself, with one number for all of it: two ledgers with the same root hold the same entries."""
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,15 +17,12 @@ class Seal(NamedTuple):
     """The feeder in its native JSON format."""
     last: int
     """Number of the last entry."""
-    digest: str
-    """SHA-256 over the leaf hashes of all entries in order, in hexadecimal."""
+    root: str
+    """Root of the Merkle tree over all entries, in hexadecimal."""
 
 
 def seal(target: str | Path) -> Seal:
-    """Rules, feeder, length and digest of a ledger. Raises LedgerError if it cannot be read."""
-    state = sha256()
+    """Rules, feeder, length and root of a ledger. Raises LedgerError if it cannot be read."""
     with Ledger.open(target) as ledger:
-        for _, _, leaf in ledger.bodies():
-            state.update(leaf)
         meta = ledger.meta()
-    return Seal(meta.market, meta.feeder, meta.entries, state.hexdigest())
+        return Seal(meta.market, meta.feeder, meta.entries, ledger.log().root().hex())

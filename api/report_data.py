@@ -325,7 +325,7 @@ def _provenance(run: Run) -> list[list[str]]:
         ],
         ["Program", f"wattbook {run.version}"],
         ["Ledger", f"{run.ledger}, {number(run.seal.last, 0)} entries"],
-        ["Digest of the journal", run.seal.digest],
+        ["Root of the journal", run.seal.root],
     ]
 
 

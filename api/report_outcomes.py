@@ -175,7 +175,7 @@ def provenance(data: Data) -> str:
         '<div class="scroll" tabindex="0" role="region" aria-label="Provenance">'
         f"<table><caption>What made this page</caption><tbody>{facts}</tbody></table></div>"
         "<h3>Check it</h3><p>The ledger of this run holds every command, event and posting. Anyone can verify it "
-        "offline, in the folder that holds both; the digest that the audit prints must be the one above.</p>"
+        "offline, in the folder that holds both; the root that the audit prints must be the one above.</p>"
         f"<pre><code>{text(data['check'])}</code></pre>"
     )
     return section("provenance", "Provenance", "Where these figures come from and how to check them.", body)

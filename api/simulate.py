@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from agents import MarketModel
 from agents.results import Results
 from agents.scenario import Scenario
+from api import keys
 from api import report as html_report
 from api.console import err, note, say
 from api.errors import CommandError, Exit
@@ -25,9 +27,11 @@ from grid.powerflow import PowerFlowError
 from market.store import Ledger
 
 LEDGER = "ledger.db"
+KEY = "signing.key"
 RESULTS = (
     "trades.csv", "trades.parquet", "slots.csv", "participants.csv", "limited.csv", "depth.csv", "grid.npz",
     "summary.json", "report.html", "scenario.yaml", "feeder.json", LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm",
+    KEY, f"{KEY}.pub",
 )  # fmt: skip
 """Files that a run writes into its folder, and that --force removes."""
 PLAIN_STEPS = 10
@@ -36,16 +40,24 @@ PLAIN_STEPS = 10
 Watch = Callable[[int, int, Mapping[str, int]], None]
 
 
-def simulate(scenario: Scenario, folder: Path, *, report: bool, db: str | None = None) -> None:
+def simulate(
+    scenario: Scenario, folder: Path, *, report: bool, db: str | None = None, signing_key: Path | None = None
+) -> None:
     """Run the scenario, write everything into `folder` and print the summary; the ledger goes to `db` if given.
 
+    The ledger is signed with the key of the file or of the environment, else with a new one that is left in `folder`.
     Raises CommandError if the wires do not carry what was admitted, or on Ctrl-C or SIGTERM; the ledger then holds
     all slots that were completed.
     """
     _clear(folder)
     note(f"{scenario.name}, seed {scenario.seed}, gate {scenario.grid.gate}: results go to {folder}")
     started = time.perf_counter()
+    signer = keys.chosen(signing_key)
+    if signer is None:
+        signer = keys.generate(re.sub(r"[\s+]+", "-", f"wattbook/{scenario.name}-seed{scenario.seed}"))
+        keys.write(signer, folder / KEY)
     with Ledger.create(db or folder / LEDGER) as ledger:
+        ledger.sign_with(signer)
         try:
             with _stoppable() as check:
                 results, feeder = _run(scenario, ledger, check)
@@ -59,6 +71,8 @@ def simulate(scenario: Scenario, folder: Path, *, report: bool, db: str | None =
                 f"{violation}: the wires would not carry what the gate admitted, which is a fault of the gate. Please "
                 f"report it with the scenario; the ledger up to the slot before is {ledger.name}",
             ) from violation
+        finally:
+            ledger.sign()
     results.write(folder)
     (folder / "scenario.yaml").write_text(scenario.to_yaml(), encoding="utf-8")
     (folder / "feeder.json").write_text(feeder.to_json(), encoding="utf-8")

@@ -1,29 +1,30 @@
-"""The offline audit: is this file the ledger of a market that kept its own rules?
+"""The offline audit: is this the ledger of a market that kept its own rules, and the one that its operator signed?
 
-It needs nothing but the file. What it proves and what it cannot is part of its report.
+It needs nothing but a ledger or what was exported from one. What it proves and what it cannot is part of its report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import zip_longest
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from market import journal
-from market.conservation import Conservation
-from market.events import Entry
-from market.ledger import LedgerError, Posting, market_settings, postings, require_zero_sums
-from market.orders import MarketSettings
-from market.replay import GateFactory, Replayer
-from market.store import CHUNK, LOWEST, JournalRow, Ledger, PostingRow
+from market.entrycheck import EntryCheck
+from market.evidence import Evidence, ExportEvidence, LedgerEvidence, Page, is_export
+from market.ledger import LedgerError
+from market.logcheck import Finding, LogCheck
+from market.notes import Verifier
+from market.replay import GateFactory
+from market.store import CHUNK, LOWEST, Ledger
+
+__all__ = ["CHECKS", "AuditReport", "Finding", "audit"]
 
 MOST_FINDINGS = 1000
 """An audit stops reading when it has found this much."""
 
 CHECKS = {
-    "file": "every page of the file can be read",
+    "file": "all of it can be read, from the first entry to the last",
     "schema": "the triggers that refuse to change or delete rows are in place",
     "sequence": "entries are numbered from 1 without a gap",
     "leaf": "every entry has the hash that was stored with it",
@@ -33,32 +34,39 @@ CHECKS = {
     "conservation": "orders in = filled + resting + cancelled + expired; no fill beyond limit or quantity; "
     "settled energy is what the meters read",
     "replay": "the commands through a fresh exchange give the same events, byte for byte",
+    "tiles": "the tiles of the Merkle tree are those of the entries",
+    "checkpoint": "every checkpoint holds the root of the entries up to it: the log only ever grew",
+    "signature": "every checkpoint is signed by the key of the log",
+    "continuity": "the log continues the one whose checkpoints you gave",
 }
 """Every check of the audit and what it proves where it finds nothing."""
 
-NOT_PROVABLE = (
-    "that nobody cut entries off the end, or rewrote the whole file from some entry on: needs signed checkpoints",
-    "that the operator wrote it: needs a signature",
-    "that the wires carried the schedule: the recorded verdicts are repeated, not computed; recheck with the gate",
-    "that meters told the truth and that baselines are what would have flowed anyway",
+_UNSIGNED = (
+    "that nobody cut entries off the end, or rewrote the file from some entry on: it carries no signed checkpoint",
+    "that the operator wrote it: it carries no signature",
+)
+_WIRES = "that the wires carried the schedule: the recorded verdicts are repeated, not computed; recheck with the gate"
+_METERS = "that meters told the truth and that baselines are what would have flowed anyway"
+_ONE_LOG = (
+    "that the operator showed the same log to everyone: compare a checkpoint with others, or give one that you got "
+    "earlier; nor that entries came later than the last checkpoint and were left out"
 )
 
 
-class Finding(msgspec.Struct, frozen=True):
-    """Something wrong at entry `seq`, or with the file as a whole (None)."""
-
-    seq: int | None
-    check: str
-    detail: str
-
-
 class AuditReport(msgspec.Struct, frozen=True):
-    """The outcome of an audit. `proved` are the checks, in words, that found nothing over the whole file."""
+    """The outcome of an audit. `proved` are the checks, in words, that found nothing over the whole of it."""
 
     path: str
     entries: int
     events: int
     trades: int
+    root: str
+    """Root of the Merkle tree over all entries read, in hexadecimal."""
+    checkpoints: int
+    signed: int
+    """Entries under a checkpoint that is in order."""
+    keys: list[str]
+    """Public keys of the log, oldest first."""
     findings: list[Finding]
     proved: list[str]
     not_provable: list[str]
@@ -74,145 +82,122 @@ class AuditReport(msgspec.Struct, frozen=True):
 
 
 def audit(
-    target: str | Path, gate_factory: GateFactory | None = None, progress: Callable[[int], None] | None = None
+    target: str | Path,
+    gate_factory: GateFactory | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    keys: Sequence[Verifier] = (),
+    checkpoints: Sequence[str] = (),
 ) -> AuditReport:
-    """Audit a ledger file, a page at a time.
+    """Audit a ledger or an exported file, a page at a time.
 
     `gate_factory(settings, feeder_json)` makes a real gate whose verdicts are computed anew; by default those of the
-    journal are repeated. `progress` is called with the number of entries read so far.
-    Raises LedgerError if the file cannot be opened as a ledger; whatever is wrong in it is a finding.
+    journal are repeated. `progress` is called with the number of entries read so far and of all. `keys` are public
+    keys that the auditor trusts: one of them must be the log's. `checkpoints` are notes that he was given earlier.
+    Raises LedgerError if it cannot be opened at all; whatever is wrong in it is a finding.
     """
+    if "://" not in str(target) and Path(target).is_file() and is_export(Path(target)):
+        return _audit(ExportEvidence(Path(target)), gate_factory, progress, keys, checkpoints)
     with Ledger.open(target) as ledger:
-        auditor = _Auditor(gate_factory)
-        missing = ledger.missing_triggers()
-        if missing:
-            auditor.find(None, "schema", f"triggers are missing: {', '.join(missing)}")
-        # A page that cannot be read is read again row by row, so that the first lost entry is named.
-        for size in (CHUNK, 1):
-            try:
-                for rows, moved in ledger.pages(auditor.last + 1 if size == 1 else LOWEST, size):
-                    auditor.page(rows, moved)
-                    if progress is not None:
-                        progress(auditor.last)
-                    if len(auditor.findings) >= MOST_FINDINGS:
-                        break
-                else:
-                    auditor.close()
+        return _audit(LedgerEvidence(ledger), gate_factory, progress, keys, checkpoints)
+
+
+def _audit(
+    evidence: Evidence,
+    gate_factory: GateFactory | None,
+    progress: Callable[[int, int], None] | None,
+    keys: Sequence[Verifier],
+    known: Sequence[str],
+) -> AuditReport:
+    auditor = _Auditor(evidence, gate_factory, keys, known)
+    # A page that cannot be read is read again row by row, so that the first lost entry is named.
+    for size in (CHUNK, 1):
+        try:
+            for page in evidence.pages(auditor.last + 1 if size == 1 else LOWEST, size):
+                auditor.page(page)
+                if progress is not None:
+                    progress(auditor.last, evidence.entries)
+                if len(auditor.findings) >= MOST_FINDINGS:
+                    break
+            else:
+                auditor.close()
+            break
+        except LedgerError as error:
+            if size == 1 or evidence.exported:
+                auditor.findings.append(Finding(auditor.last + 1, "file", str(error)))
                 break
-            except LedgerError as error:
-                if size == 1:
-                    auditor.find(auditor.last + 1, "file", str(error))
-    return auditor.report(ledger.name, gate_factory is not None)
+    return auditor.report(gate_factory is not None, known=bool(known), trusted=bool(keys))
 
 
 class _Auditor:
-    """What has been seen of a journal so far, and what was wrong with it."""
+    """What has been seen of the evidence so far, and what was wrong with it."""
 
-    def __init__(self, gate_factory: GateFactory | None) -> None:
+    def __init__(
+        self, evidence: Evidence, gate_factory: GateFactory | None, keys: Sequence[Verifier], known: Sequence[str]
+    ) -> None:
         self.findings: list[Finding] = []
-        self.last = 0
-        self._entries = 0
-        self._events = 0
-        self._settings: MarketSettings | None = None
-        self._conservation = Conservation()
-        self._replayer: Replayer | None = Replayer(gate_factory)
+        self._evidence = evidence
+        self._entries = EntryCheck(self.findings, gate_factory, stores_postings=not evidence.exported)
+        self._log = LogCheck(evidence, keys, known, self.findings)
         self._complete = False
-        self._whole = True
-        """Every entry so far could be read, so that what adds up over entries can be judged."""
 
-    def find(self, seq: int | None, check: str, detail: str) -> None:
-        self.findings.append(Finding(seq, check, detail))
+    @property
+    def last(self) -> int:
+        """Number of the last entry that was read."""
+        return self._entries.last
 
-    def page(self, rows: list[JournalRow], moved: list[PostingRow]) -> None:
-        by_seq: dict[int, list[PostingRow]] = {}
-        for row in moved:
-            by_seq.setdefault(row[0], []).append(row)
-        batch: list[Entry] = []
-        for seq, body, leaf in rows:
-            if seq < 1:
-                self.find(seq, "sequence", "entries are numbered from 1")
-                continue
-            if seq != self.last + 1:
-                gap = f"entries {self.last + 1} to {seq - 1} are" if seq > self.last + 2 else f"entry {seq - 1} is"
-                self.find(self.last + 1, "sequence", f"{gap} missing")
-                self._replay(batch)
-                self._whole, self._replayer, batch = False, None, []
-            self.last = seq
-            self._entries += 1
-            entry = self._read(seq, body, leaf)
-            stored = by_seq.pop(seq, [])
-            if entry is None:
-                self._replay(batch)
-                self._whole, self._replayer, batch = False, None, []
-            else:
-                self._events += len(entry.events)
-                self._check_postings(entry, stored)
-                batch.append(entry)
-        self._replay(batch)
-        for seq in by_seq:
-            self.find(seq, "postings", "postings without an entry")
+    def page(self, page: Page) -> None:
+        first = self.last + 1
+        leaves = self._entries.page(page.rows, page.postings)
+        if self._entries.gapless:
+            self._log.page(first, leaves, page.checkpoints)
 
     def close(self) -> None:
         self._complete = True
-        if self._whole:
-            for detail in self._conservation.close():
-                self.find(self.last, "conservation", detail)
+        self._entries.close()
+        for detail in self._evidence.damage():
+            self.findings.append(Finding(None, "file" if self._evidence.exported else "schema", detail))
+        if self._entries.gapless:
+            self._log.close()
 
-    def report(self, path: str, rechecked: bool) -> AuditReport:
+    def report(self, rechecked: bool, known: bool, trusted: bool) -> AuditReport:
         failed = {finding.check for finding in self.findings}
-        undone = set() if self._whole and self._replayer is not None else {"conservation", "replay"}
-        proved = (
-            [text for check, text in CHECKS.items() if check not in failed | undone] if "file" not in failed else []
-        )
-        not_provable = [text for text in NOT_PROVABLE if not (rechecked and "wires" in text)]
+        log, entries, evidence = self._log, self._entries, self._evidence
+        undone = set() if entries.replayed else {"conservation", "replay"}
+        if not entries.gapless:
+            undone |= {"tiles", "checkpoint", "continuity"}
+        if evidence.exported:
+            undone |= {"schema", "postings", "tiles"}
+        if not log.signed:
+            undone |= {"checkpoint", "signature"}
+        if not known:
+            undone.add("continuity")
+        proved = [text for check, text in CHECKS.items() if check not in failed | undone] if self._complete else []
         findings = sorted(self.findings, key=lambda finding: (finding.seq is not None, finding.seq or 0))
-        return AuditReport(path, self._entries, self._events, self._conservation.trades, findings, proved, not_provable)
+        return AuditReport(
+            evidence.name,
+            entries.count,
+            entries.events,
+            entries.trades,
+            log.tree.root().hex(),
+            log.checkpoints,
+            log.signed,
+            [row.key for row in evidence.keys],
+            findings,
+            proved,
+            self._open(rechecked, trusted),
+        )
 
-    def _read(self, seq: int, body: bytes, leaf: bytes) -> Entry | None:
-        """The entry of a row if it is one; what is wrong with the row is found."""
-        try:
-            entry = journal.decode(body)
-        except journal.JournalError as error:
-            self.find(seq, "canonical", error.reason)
-            return None
-        if journal.leaf(body) != leaf:
-            self.find(seq, "leaf", "the hash stored with the entry is not that of its body")
-        if entry.seq != seq:
-            self.find(seq, "sequence", f"the row holds entry {entry.seq}")
-            return None
-        return entry
-
-    def _check_postings(self, entry: Entry, stored: list[PostingRow]) -> None:
-        self._settings = self._settings or market_settings(entry)
-        expected: list[Posting] = []
-        try:
-            expected = postings(entry, self._settings)
-        except LedgerError as error:
-            self.find(entry.seq, "postings", str(error))
-        rows = [(entry.seq, line, *posting) for line, posting in enumerate(expected)]
-        posted = [Posting(*row[2:]) for row in stored]
-        if rows != stored:
-            right, wrong = next(pair for pair in zip_longest(rows, stored) if pair[0] != pair[1])
-            self.find(entry.seq, "postings", f"stored is {wrong}, the entry gives {right}")
-            try:
-                require_zero_sums(entry.seq, posted)
-            except (LedgerError, TypeError) as error:
-                self.find(entry.seq, "zero_sum", str(error))
-            posted = expected
-        if self._whole:
-            for detail in self._conservation.observe(entry, posted):
-                self.find(entry.seq, "conservation", detail)
-
-    def _replay(self, batch: list[Entry]) -> None:
-        if self._replayer is None or not batch:
-            return
-        try:
-            mismatch = self._replayer.run(batch)
-        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
-            which = f"entries {batch[0].seq} to {batch[-1].seq}"
-            self.find(batch[0].seq, "replay", f"the exchange cannot carry out one of {which}: {error!r}")
-            self._replayer = None
-            return
-        if mismatch is not None:
-            self.find(mismatch.seq, "replay", mismatch.detail)
-            self._replayer = None
+    def _open(self, rechecked: bool, trusted: bool) -> list[str]:
+        """What nobody can prove from what the auditor has."""
+        signed, keys, count = self._log.signed, self._evidence.keys, self._entries.count
+        texts = [_ONE_LOG] if signed else [*_UNSIGNED]
+        if signed and not trusted:
+            texts.insert(
+                0, f"that {keys[0].key} is the operator's key: it names itself; get it another way and give --key"
+            )
+        if 0 < signed < count:
+            texts.insert(0, f"that entries {signed + 1} to {count} stay as they are: no checkpoint covers them yet")
+        if not rechecked:
+            texts.append(_WIRES)
+        return [*texts, _METERS]

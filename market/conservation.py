@@ -6,7 +6,7 @@ Per settled slot: contracts are the sum of the trades, and the energy posted to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from market import settlement
@@ -78,6 +78,14 @@ class Conservation:
     def resting(self) -> int:
         """Energy that rests in the books [Wh]."""
         return sum(order.left for order in self._orders.values())
+
+    def observe_all(
+        self, entries: Sequence[Entry], posted: Mapping[int, Sequence[Posting]]
+    ) -> Iterator[tuple[int, str]]:
+        """Follow entries with their postings by number; yields the numbers of those in which something is wrong."""
+        for entry in entries:
+            for detail in self.observe(entry, posted.get(entry.seq, ())):
+                yield entry.seq, detail
 
     def observe(self, entry: Entry, posted: Sequence[Posting]) -> Iterator[str]:
         """Follow one entry and the postings stored with it; yields what is wrong, in words."""

@@ -64,6 +64,22 @@ def encode_all(entries: Sequence[Entry]) -> list[bytes]:
     return text.split(b"\n")[:-1]
 
 
+def decode_all(bodies: Sequence[bytes]) -> list[Entry] | None:
+    """The entries of canonical bytes, None if a single one of them is not canonical; then `decode` tells which."""
+    try:
+        text = b"\n".join(bodies) + b"\n"
+        entries = _decoder.decode_lines(text)
+        if len(entries) != len(bodies) or _encoder.encode_lines(entries) != text:
+            return None
+        odd = _LONG_NUMBER.search(text) is not None or not text.isascii()
+        for entry in entries:
+            if odd or isinstance(entry.command, _WITH_LISTS):
+                _check(msgspec.to_builtins(entry))
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return None
+    return entries
+
+
 def decode(body: bytes) -> Entry:
     """The entry of canonical bytes. Raises JournalError, whatever the bytes are."""
     if not isinstance(body, bytes):

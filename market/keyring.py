@@ -75,12 +75,15 @@ class Keyring:
         """Whether the key is one of the log's, so that trust in it extends to all of them."""
         return key in self.keys
 
+    def key_at(self, size: int) -> Verifier:
+        """The key that signs checkpoints of `size` entries."""
+        return self.keys[max(bisect_left(self._sizes, size) - 1, 0)]
+
     def open(self, note: str) -> Checkpoint:
         """The checkpoint of a note, if the key of its size signed it for this log. Raises NoteError."""
         text, _ = verify(note, self.keys)
         found = Checkpoint.parse(text)
-        key = self.keys[max(bisect_left(self._sizes, found.size) - 1, 0)]
-        verify(note, [key])
+        verify(note, [self.key_at(found.size)])
         if found.origin != self.origin:
             raise NoteError(f"it is of the log {found.origin!r}, not of {self.origin!r}")
         return found

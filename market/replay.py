@@ -35,11 +35,12 @@ class Mismatch(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How far a replay has come; `mismatch` is None unless it ended there."""
+    """How far a replay has come, of `total` entries; `mismatch` is None unless it ended there."""
 
     entries: int
     events: int
     mismatch: Mismatch | None
+    total: int = 0
 
 
 class _Answer(NamedTuple):
@@ -197,7 +198,7 @@ def replay(target: str | Path, gate_factory: GateFactory | None = None) -> Itera
             mismatch = replayer.run(page)
             entries = page[-1].seq if mismatch is None else mismatch.seq - 1
             events += sum(len(entry.events) for entry in page if entry.seq <= entries)
-            yield Step(entries, events, mismatch)
+            yield Step(entries, events, mismatch, len(ledger))
             if mismatch is not None:
                 return
 

@@ -206,6 +206,12 @@ class Ledger:
         place = schema.tile.c.position
         return self._rows(found.where(place >= first, place <= last).order_by(place))
 
+    def tile_places(self) -> set[tuple[int, int]]:
+        """(level, position) of every stored tile."""
+        return {
+            (level, position) for level, position in self._rows(sa.select(schema.tile.c.level, schema.tile.c.position))
+        }
+
     def log(self, size: int | None = None) -> Log:
         """The Merkle log over the first `size` entries, all by default, for roots and proofs."""
 

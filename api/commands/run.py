@@ -59,6 +59,14 @@ def run(
         int | None, typer.Option(help="Deliver this many days.", min=1, metavar="N", show_default=False)
     ] = None,
     db: LedgerOption = None,
+    signing_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Private key that signs the ledger; by default the one in WATTBOOK_SIGNING_KEY, else a new one.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html.")] = True,
     force: Annotated[
         bool, typer.Option("--force", help="Replace the results of an earlier run in the folder.")
@@ -75,13 +83,14 @@ def run(
     """
     laboratory = _laboratory(scenario)
     if laboratory is not None:
-        _run_laboratory(laboratory, seed, out, force, given=[gate, slots, days, db, None if report else report])
+        others: list[object] = [gate, slots, days, db, signing_key, None if report else report]
+        _run_laboratory(laboratory, seed, out, force, given=others)
         return
     chosen = _changed(_load(scenario), seed, gate, slots, days)
     from api.simulate import simulate  # after the cheap checks: it brings the engine
 
     folder = choose_folder(chosen.name, chosen.seed, out, force)
-    simulate(chosen, folder, report=report, db=db)
+    simulate(chosen, folder, report=report, db=db, signing_key=signing_key)
 
 
 def choose_folder(name: str, seed: int, out: Path | None, force: bool) -> Path:
@@ -130,7 +139,9 @@ def _run_laboratory(chosen: Laboratory, seed: int | None, out: Path | None, forc
     from api.laboratory import run_laboratory  # it brings the engine
 
     if any(option is not None for option in given):
-        raise CommandError(Exit.INPUT, "a laboratory has no gate, slots, days, db or report; leave these options out")
+        raise CommandError(
+            Exit.INPUT, "a laboratory has no gate, slots, days, db, signing key or report; leave these options out"
+        )
     if seed is not None:
         chosen = chosen.changed(seed=seed)
     run_laboratory(chosen, choose_folder(chosen.name, chosen.seed, out, force))

@@ -89,11 +89,11 @@ def test_its_ledger_is_sound_and_replays_with_the_gate_asked_again(finished: tup
         assert result.exit_code == 0, result.output
 
 
-def test_the_report_shows_the_digest_that_the_audit_prints(finished: tuple[Path, Result]) -> None:
+def test_the_report_shows_the_root_that_the_audit_prints(finished: tuple[Path, Result]) -> None:
     folder, _ = finished
-    digest = seal(folder / "ledger.db").digest
-    assert digest in (folder / "report.html").read_text()
-    assert digest in wattbook("audit", folder / "ledger.db").stdout
+    root = seal(folder / "ledger.db").root
+    assert root in (folder / "report.html").read_text()
+    assert root in wattbook("audit", folder / "ledger.db").stdout
 
 
 def test_energy_in_equals_energy_out_in_every_step_of_the_report(finished: tuple[Path, Result]) -> None:
@@ -153,14 +153,14 @@ def test_the_report_can_be_written_again_and_is_the_same(finished: tuple[Path, R
 
 def test_a_folder_with_a_ledger_is_refused_unless_forced(tmp_path: Path) -> None:
     assert wattbook("run", *SHORT, "--out", tmp_path, "--no-report").exit_code == 0
-    digest = seal(tmp_path / "ledger.db").digest
+    root = seal(tmp_path / "ledger.db").root
     assert not (tmp_path / "report.html").exists()
     refused = wattbook("run", *SHORT, "--out", tmp_path)
     assert refused.exit_code == Exit.INPUT
     assert "--force" in refused.stderr
     other = (*SHORT[:-1], "6")
     assert wattbook("run", *other, "--out", tmp_path, "--no-report", "--force").exit_code == 0
-    assert seal(tmp_path / "ledger.db").digest != digest
+    assert seal(tmp_path / "ledger.db").root != root
 
 
 def test_folders_of_their_own_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
