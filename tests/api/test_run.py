@@ -183,10 +183,10 @@ def test_force_removes_only_what_a_run_writes(tmp_path: Path) -> None:
 def test_an_interrupted_run_keeps_its_complete_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = MarketModel._trade_until
 
-    def interrupted(model: MarketModel, *arguments: Any) -> None:
+    def interrupted(model: MarketModel, *arguments: Any) -> Any:
         if model.steps == 2:
             raise KeyboardInterrupt
-        real(model, *arguments)
+        return real(model, *arguments)
 
     monkeypatch.setattr(MarketModel, "_trade_until", interrupted)
     result = wattbook("run", *SHORT, "--out", tmp_path)
