@@ -16,11 +16,10 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from grid import network, tree
+from grid.balanced import BalancedWires
 from grid.feeder import Feeder
-from grid.limits import Limits, ratios
-from grid.powerflow import Flow, PowerFlowError, solve
-from grid.sensitivity import write_rows
+from grid.powerflow import PowerFlowError
+from grid.wires import Point, Rows, Wires
 from market.capacity import CapacityRows, Gate, OpenGate, Verdict
 from market.orders import MarketSettings
 from market.units import MAX_EXACT
@@ -70,12 +69,15 @@ class _Slot:
     schedule: Ints
     opened: Ints
     """(C,) baseline and schedule when the slot was last opened [Wh]."""
-    levels: Floats
-    work: NDArray[np.complex128]
-    seen: Ints
+    point: Point | None
+    """None once the slot is closed."""
     rows: CapacityRows
-    codes: Ints
-    is_open: bool = True
+    kept: Rows | None = None
+    """What `rows` are."""
+
+    @property
+    def is_open(self) -> bool:
+        return self.point is not None
 
 
 def build(feeder: Feeder, settings: MarketSettings) -> Gate:
@@ -93,17 +95,17 @@ class FeederGate:
     every value outside its limit at most as far out as it was, and every other value inside.
     """
 
-    def __init__(self, feeder: Feeder, settings: MarketSettings) -> None:
+    def __init__(self, feeder: Feeder, settings: MarketSettings, wires: Wires | None = None) -> None:
+        """`wires` are the feeder's physics under these settings; None: balanced ones.
+
+        Raises ValueError with every setting that makes no sense.
+        """
         if settings.gate == "off":
             raise ValueError("settings.gate is 'off'; use grid.gate.build, which then gives an OpenGate")
         self.feeder, self.settings = feeder, settings
-        self._network = network.build(feeder)
-        self._limits = Limits.of(self._network, settings)
-        self._bounds = self._limits.squares()
+        self.wires: Wires = BalancedWires(feeder, settings) if wires is None else wires
         self._watt = 3600 / settings.slot_seconds
-        self._per_wh = self._watt / network.BASE_VA
         self._slots: dict[int, _Slot] = {}
-        self._positions = [int(position) for position in self._network.connection]
 
     def connections(self) -> list[str]:
         return list(self.feeder.connection_ids)
@@ -120,25 +122,10 @@ class FeederGate:
         if old is not None and not old.is_open:
             raise ValueError(f"slot {slot} is closed; its schedule is final")
         schedule = np.zeros_like(energy) if old is None else old.schedule
-        n = len(self._network.bus)
-        new = _Slot(
-            baseline=energy,
-            reactive=varh,
-            schedule=schedule,
-            opened=energy + schedule,
-            levels=np.zeros((tree.LEVEL_ROWS, n)),
-            work=np.zeros((tree.WORK_ROWS, n), dtype=np.complex128),
-            seen=np.append(schedule, tree.UNKNOWN),
-            rows=_no_rows(schedule),
-            codes=np.empty(0, dtype=np.int64),
-        )
-        np.add.at(new.levels[tree.ENERGY], self._network.connection, energy)
-        np.add.at(new.levels[tree.REACTIVE], self._network.connection, varh * self._per_wh)
-        new.work[tree.BASE] = self._network.flat()
-        if self._solve(new, np.zeros_like(schedule)):
-            new.work[tree.BASE] = new.work[tree.TRIAL]
+        point = self.wires.point(energy, varh)
+        new = _Slot(energy, varh, schedule, energy + schedule, point, _no_rows(schedule))
         if self.settings.gate == "linear":
-            self._make_rows(new)
+            self._make_rows(new, point)
         self._slots[slot] = new
         return new.rows
 
@@ -146,30 +133,25 @@ class FeederGate:
         """By AC in either mode; -1, or a connection at the source, is a side without effect. Raises ValueError."""
         if wanted < 0 or lot < 1:
             raise ValueError(f"wanted must be at least 0 and lot at least 1, got {wanted} and {lot}")
-        at = self._opened(slot)
-        up, down = self._place(inject), self._place(withdraw)
-        lots = wanted // lot
-        if up == down or lots == 0:
-            return Verdict(lots * lot, "")
-        net = self._network
-        admitted, code = tree.fit(
-            net.tree, net.net, self._bounds, net.connection, at.levels, at.work, at.schedule, at.seen,
-            self._per_wh, up, down, lots, lot,
-        )  # fmt: skip
-        return Verdict(admitted * lot, self._name(code))
+        at, point = self._opened(slot)
+        for side in (inject, withdraw):
+            if not -1 <= side < len(at.schedule):
+                raise ValueError(f"connection {side} is none of the {len(at.schedule)} of the feeder")
+        admitted, constraint = point.fit(at.schedule, inject, withdraw, wanted // lot, lot)
+        return Verdict(admitted * lot, constraint)
 
     def refresh(self, slot: int) -> None:
         """Renew the rows at baseline and schedule. If no state is found there, they refuse every change."""
-        at = self._opened(slot)
+        at, point = self._opened(slot)
         if self.settings.gate == "linear":
-            self._fill_rows(at, self._solve(at, at.schedule))
+            self._fill_rows(at, point, point.solve(at.schedule))
 
     def planner(self, slot: int) -> tuple[FeederGate, CapacityRows]:
         """A gate in mode `linear` that has this slot as it is now, and its rows: to plan a whole schedule with.
 
         What happens there changes nothing here. It serves until the next call.
         """
-        at, twin = self._opened(slot), self._twin
+        (at, _), twin = self._opened(slot), self._twin
         twin._slots.clear()
         rows = twin.open(slot, at.baseline, at.reactive)
         rows.schedule[:] = at.schedule
@@ -178,12 +160,9 @@ class FeederGate:
 
     def close(self, slot: int) -> None:
         """Free what trading needed; the schedule is kept until `verify` has seen it."""
-        at = self._opened(slot)
-        at.is_open = False
+        at, _ = self._opened(slot)
         at.schedule = at.schedule.copy()
-        at.rows = _no_rows(at.schedule)
-        at.levels, at.work = np.empty((0, 0)), np.empty((0, 0), dtype=np.complex128)
-        at.seen = at.codes = np.empty(0, dtype=np.int64)
+        at.rows, at.kept, at.point = _no_rows(at.schedule), None, None
 
     def schedule(self, slot: int) -> NDArray[np.int64]:
         """(C,) accepted change of injection [Wh] of a slot that is open, or closed and not yet verified."""
@@ -204,7 +183,7 @@ class FeederGate:
         """
         active, reactive = self.injections(slots)
         try:
-            found = violations(self.feeder, self.settings, active, reactive)
+            found = _broken(self.wires, active, reactive)
         except PowerFlowError as error:
             slot = slots[error.slot] if error.slot >= 0 else -1
             raise PowerFlowError(error.feeder, slot, error.reason) from error
@@ -220,83 +199,55 @@ class FeederGate:
 
     def _before(self, slot: int, reactive: Floats) -> dict[str, float]:
         """Value of every element when the slot was last opened; empty if there was no state then."""
-        opened = self._known(slot).opened * self._watt
+        opened = np.asarray(self._known(slot).opened * self._watt, dtype=np.float64)
         try:
-            flow = solve(self.feeder, opened[np.newaxis], reactive[np.newaxis])
+            values = self.wires.measure(opened[np.newaxis], reactive[np.newaxis])[0]
         except PowerFlowError:
             return {}
-        return {name: float(values[0]) for name, values in _Scale(self.feeder, self.settings).read(flow).items()}
-
-    def _solve(self, at: _Slot, schedule: Ints) -> bool:
-        net = self._network
-        found: bool = tree.state_at(net.tree, net.net, net.connection, at.levels, at.work, schedule, self._per_wh)
-        return found
+        return dict(zip(self.wires.quantities().names, values.tolist(), strict=True))
 
     @cached_property
     def _twin(self) -> FeederGate:
         return FeederGate(self.feeder, msgspec.structs.replace(self.settings, gate="linear"))
 
-    @cached_property
-    def _screened(self) -> tuple[Ints, Floats]:
-        return self._limits.screened()
-
-    def _make_rows(self, at: _Slot) -> None:
+    def _make_rows(self, at: _Slot, point: Point) -> None:
         """Screened rows if all limits hold at the start, which the screening presumes; else every row."""
-        net = self._network
-        found = self._solve(at, at.schedule)
-        held = found and tree.inside(net.tree, net.net, at.work[tree.TRIAL], self._bounds)
-        at.codes, bounds = self._screened if held else self._limits.every()
-        low = at.codes < len(net.bus)
-        r, c = len(at.codes) + 1, len(at.schedule)
-        unit = np.floor(bounds * self._limits.units(at.codes))
+        found = point.solve(at.schedule)
+        kept = at.kept = self.wires.rows(every=not (found and point.inside()))
+        r, c = len(kept.names) + 1, len(at.schedule)
         at.rows = CapacityRows(
             schedule=at.schedule,
             state=np.zeros((2, r)),
             sensitivity=np.zeros((c, 2, r)),
-            lower=np.append(np.where(low, unit, -1.0), -1.0),
-            upper=np.append(np.where(low, np.inf, unit), 0.0),
-            names=[*self._limits.names(at.codes), "diverged"],
+            lower=np.append(np.where(kept.low, kept.bound, -1.0), -1.0),
+            upper=np.append(np.where(kept.low, np.inf, kept.bound), 0.0),
+            names=[*kept.names, "diverged"],
             decides=True,
             refresh_after=1,
         )
-        self._fill_rows(at, found)
+        self._fill_rows(at, point, found)
 
-    def _fill_rows(self, at: _Slot, found: bool) -> None:
+    def _fill_rows(self, at: _Slot, point: Point, found: bool) -> None:
         """State and sensitivities in place. The last row is idle, or refuses every change if there is no state."""
-        net, rows = self._network, at.rows
-        state, load = at.work[tree.TRIAL], at.work[tree.LOAD]
+        rows = at.rows
         rows.state[:, -1] = 0.0
         rows.sensitivity[:, :, -1] = 0.0
-        if not found:
-            rows.sensitivity[:, 0, -1] = net.connection
+        if not found or at.kept is None:
+            rows.sensitivity[:, 0, -1] = self.wires.places()
             return
-        arrays = rows.state[:, :-1], rows.sensitivity[:, :, :-1]
-        units = self._limits.units(at.codes)
-        steepest = write_rows(net, (state, load), at.codes, units, self._per_wh, arrays)
+        steepest = point.fill(at.kept, rows.state[:, :-1], rows.sensitivity[:, :, :-1])
         rows.refresh_after = max(1, int(REFRESH_PU / steepest)) if steepest > 0 else 0
-
-    def _place(self, connection: int) -> int:
-        if connection == -1:
-            return 0
-        if not 0 <= connection < len(self._positions):
-            raise ValueError(f"connection {connection} is none of the {len(self._positions)} of the feeder")
-        return self._positions[connection]
-
-    def _name(self, code: int) -> str:
-        if code == tree.DIVERGED:
-            return "diverged"
-        return "" if code == tree.NONE else self._limits.name(code)
 
     def _known(self, slot: int) -> _Slot:
         if slot not in self._slots:
             raise ValueError(f"slot {slot} is not open, or was closed and verified")
         return self._slots[slot]
 
-    def _opened(self, slot: int) -> _Slot:
+    def _opened(self, slot: int) -> tuple[_Slot, Point]:
         at = self._known(slot)
-        if not at.is_open:
+        if at.point is None:
             raise ValueError(f"slot {slot} is closed; its schedule is final")
-        return at
+        return at, at.point
 
     def _whole(self, values: ArrayLike, name: str, unit: str) -> Ints:
         array = np.asarray(values)
@@ -320,38 +271,18 @@ def violations(
 
     Raises ValueError and PowerFlowError like `grid.powerflow.solve`.
     """
-    return _Scale(feeder, settings).broken(solve(feeder, injection_w, injection_var))
+    wires = BalancedWires(feeder, settings)
+    return _broken(wires, np.asarray(injection_w, dtype=np.float64), np.asarray(injection_var, dtype=np.float64))
 
 
-class _Scale:
-    """Reads flows against the limits of one market, the elements named as the gate names them."""
-
-    def __init__(self, feeder: Feeder, settings: MarketSettings) -> None:
-        self._low, self._high, self._loading = ratios(settings)
-        self._buses = feeder.bus_ids
-        self._branches = [f"branch:{name}" for name in feeder.line_ids + feeder.transformer_ids]
-
-    def read(self, flow: Flow) -> dict[str, Floats]:
-        """Values (S,) of every element."""
-        values = {f"bus:{name}:{side}": flow.u_pu[:, i] for i, name in enumerate(self._buses) for side in _SIDES}
-        return values | {name: flow.loading[:, i] for i, name in enumerate(self._branches)}
-
-    def broken(self, flow: Flow) -> list[Violation]:
-        high = flow.u_pu > self._high + VERIFY_TOLERANCE
-        low = flow.u_pu < self._low - VERIFY_TOLERANCE
-        over = flow.loading > self._loading + VERIFY_TOLERANCE
-        found = [
-            Violation(int(s), f"bus:{self._buses[i]}:{side}", float(flow.u_pu[s, i]), limit)
-            for side, limit, where in (("high", self._high, high), ("low", self._low, low))
-            for s, i in np.argwhere(where)
-        ]
-        found += [
-            Violation(int(s), self._branches[i], float(flow.loading[s, i]), self._loading) for s, i in np.argwhere(over)
-        ]
-        return sorted(found)
-
-
-_SIDES = ("high", "low")
+def _broken(wires: Wires, active: Floats, reactive: Floats) -> list[Violation]:
+    names, low, limit = wires.quantities()
+    values = wires.measure(active, reactive)
+    further = np.where(low, limit - values, values - limit)
+    return sorted(
+        Violation(int(s), names[q], float(values[s, q]), float(limit[q]))
+        for s, q in np.argwhere(further > VERIFY_TOLERANCE)
+    )
 
 
 def _no_rows(schedule: Ints) -> CapacityRows:

@@ -1,0 +1,112 @@
+"""A balanced radial feeder behind the gate's seam: the compiled tree, and power-grid-model to verify it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grid import network, tree
+from grid.feeder import Feeder
+from grid.limits import Limits
+from grid.powerflow import solve
+from grid.sensitivity import write_rows
+from grid.wires import Floats, Ints, Quantities, Rows
+from market.orders import MarketSettings
+
+
+class BalancedWires:
+    """`grid.wires.Wires` of one feeder by `grid.tree`."""
+
+    def __init__(self, feeder: Feeder, settings: MarketSettings) -> None:
+        """Raises ValueError with every setting that makes no sense."""
+        self.feeder = feeder
+        self.network = network.build(feeder)
+        self.bounds = Limits.of(self.network, settings)
+        self.squares = self.bounds.squares()
+        self.per_wh = 3600 / settings.slot_seconds / network.BASE_VA
+        """Power of one Wh [pu]."""
+        self.positions = [int(position) for position in self.network.connection]
+        self.rows, self.quantities = cache(self._rows), cache(self._quantities)
+
+    def point(self, baseline: Ints, reactive: Ints) -> BalancedPoint:
+        return BalancedPoint(self, baseline, reactive)
+
+    def _rows(self, *, every: bool) -> Rows:
+        codes, bounds = self.bounds.every() if every else self.bounds.screened()
+        unit = np.floor(bounds * self.bounds.units(codes))
+        return Rows(codes, self.bounds.names(codes), codes < len(self.network.bus), unit)
+
+    def name(self, code: int) -> str:
+        """What binds, by the code that `tree.fit` gives."""
+        if code == tree.DIVERGED:
+            return "diverged"
+        return "" if code == tree.NONE else self.bounds.name(code)
+
+    def places(self) -> Ints:
+        return self.network.connection
+
+    def _quantities(self) -> Quantities:
+        buses, branches = self.feeder.bus_ids, self.feeder.line_ids + self.feeder.transformer_ids
+        names = [f"bus:{bus}:{side}" for side in ("low", "high") for bus in buses]
+        limits = (self.bounds.low, self.bounds.high, self.bounds.loading)
+        counts = (len(buses), len(buses), len(branches))
+        names += [f"branch:{branch}" for branch in branches]
+        return Quantities(names, np.arange(len(names)) < len(buses), np.repeat(limits, counts))
+
+    def measure(self, active_w: Floats, reactive_var: Floats) -> Floats:
+        flow = solve(self.feeder, active_w, reactive_var)
+        return np.concatenate([flow.u_pu, flow.u_pu, flow.loading], axis=1)
+
+
+class BalancedPoint:
+    """`grid.wires.Point` on balanced wires."""
+
+    def __init__(self, wires: BalancedWires, baseline: Ints, reactive: Ints) -> None:
+        net = wires.network
+        n = len(net.bus)
+        self._wires = wires
+        self._levels = np.zeros((tree.LEVEL_ROWS, n))
+        self._work: NDArray[np.complex128] = np.zeros((tree.WORK_ROWS, n), dtype=np.complex128)
+        nothing = np.zeros_like(baseline)
+        self._seen = np.append(nothing, tree.UNKNOWN)
+        np.add.at(self._levels[tree.ENERGY], net.connection, baseline)
+        np.add.at(self._levels[tree.REACTIVE], net.connection, reactive * wires.per_wh)
+        self._work[tree.BASE] = net.flat()
+        if self.solve(nothing):
+            self._work[tree.BASE] = self._work[tree.TRIAL]
+
+    @property
+    def state(self) -> NDArray[np.complex128]:
+        """(N,) voltages [pu] that `solve` found, by the feeder's buses."""
+        state: NDArray[np.complex128] = self._work[tree.TRIAL][self._wires.network.position]
+        return state
+
+    def solve(self, schedule: Ints) -> bool:
+        net = self._wires.network
+        found: bool = tree.state_at(
+            net.tree, net.net, net.connection, self._levels, self._work, schedule, self._wires.per_wh
+        )
+        return found
+
+    def inside(self) -> bool:
+        net = self._wires.network
+        return bool(tree.inside(net.tree, net.net, self._work[tree.TRIAL], self._wires.squares))
+
+    def fill(self, rows: Rows, state: Floats, sensitivity: Floats) -> float:
+        here = self._work[tree.TRIAL], self._work[tree.LOAD]
+        units = self._wires.bounds.units(rows.codes)
+        return write_rows(self._wires.network, here, rows.codes, units, self._wires.per_wh, (state, sensitivity))
+
+    def fit(self, schedule: Ints, inject: int, withdraw: int, lots: int, lot: int) -> tuple[int, str]:
+        wires = self._wires
+        up, down = (0 if side < 0 else wires.positions[side] for side in (inject, withdraw))
+        if up == down or lots == 0:
+            return lots, ""
+        net = wires.network
+        admitted, code = tree.fit(
+            net.tree, net.net, wires.squares, net.connection, self._levels, self._work, schedule, self._seen,
+            wires.per_wh, up, down, lots, lot,
+        )  # fmt: skip
+        return admitted, wires.name(code)
