@@ -44,7 +44,7 @@ _SETTINGS = MarketSettings(
     utility="p0",
     retail=300_000,
     feed_in=80_000,
-    grid_fee=50_000,
+    grid_fee=0,
 )
 
 
