@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import mesa
 
@@ -12,8 +14,18 @@ if TYPE_CHECKING:
     from agents.model import MarketModel
 
 
+class _Counters(WeakKeyDictionary[mesa.Model, "itertools.count[int]"]):
+    """The next `unique_id` of each model."""
+
+    def __getitem__(self, model: mesa.Model) -> itertools.count[int]:
+        return self.setdefault(model, itertools.count(1))
+
+
 class Participant(mesa.Agent):
     """One participant of a `MarketModel`. Energy in kWh, money in the market's currency, both of the run so far."""
+
+    # Mesa counts in a dictionary that holds every model for ever, with its book and its records: too much for a study.
+    _ids = _Counters()
 
     def __init__(self, model: MarketModel, row: int, strategy: str) -> None:
         super().__init__(model)

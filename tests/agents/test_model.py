@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -377,3 +379,12 @@ def test_bad_input_is_named() -> None:
         model(strategy="clever")
     with pytest.raises(ScenarioError, match=r"no scenario 'no-such', only .*village"):
         MarketModel("no-such")
+
+
+def test_a_model_that_is_dropped_is_gone() -> None:
+    made, _ = model(1, **ALONE)
+    assert [agent.unique_id for agent in made.participants] == list(range(1, len(made.participants) + 1))
+    seen = weakref.ref(made)
+    del made
+    gc.collect()
+    assert seen() is None
