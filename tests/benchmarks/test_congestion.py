@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import congestion
+from benchmarks import congestion, congestion_plain
 from benchmarks.congestion_rules import RULES
 from scenarios import laboratory, load
 
@@ -33,3 +34,16 @@ def test_the_clock_beats_first_come_where_a_line_binds(tmp_path: Path, capsys: p
     assert ((runs["buyers"] + runs["sellers"]) * 100 / 600 - runs["share"]).abs().max() < 1e-9
     assert len(runs) == 2 * 12
     assert "| `clock` | 100.0 ± 0.0 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rule", ["first_come", "clock"])
+def test_the_plain_market_has_the_rules_of_the_laboratory(rule: str) -> None:
+    there = [row["share"] for row in congestion.in_laboratory("export", "zi_c", rule, 60, 1)]
+    here = congestion_plain.share("export", "zi_c", rule, 60)
+    assert abs(np.mean(here) - np.mean(there)) < 4 * np.sqrt((np.var(here) + np.var(there)) / 60)
+
+
+def test_lines_alone_do_not_protect_what_trades_beside_them() -> None:
+    shares = {rule: np.mean(congestion_plain.share("open", "truthful", rule, 8)) for rule in ("clock", "lines")}
+    assert shares["clock"] == pytest.approx(100)
+    assert shares["lines"] < 90
