@@ -43,24 +43,41 @@ class Design(NamedTuple):
     """What everybody then uses; None: what the scenario says."""
     clock: bool = False
     """With the scenario's spread clock, or if it has none with one that starts at retail less feed_in."""
+    third: str = ""
+    """Which auctions come after a third of the trading time: `opening` or `every`."""
+    closing: bool = False
+    """With a closing auction, for which a spread clock goes on at the gate: it would come to zero at 1.5."""
 
     def fields(self, scenario: Scenario) -> dict[str, Any]:
-        """The fields of `scenario` to change."""
-        tariffs, start = scenario.tariffs, scenario.market.spread_clock.start
-        start = (start or max(0, tariffs.retail - tariffs.feed_in)) if self.clock else 0
-        return {CLOCK: write_price(start), **self.changes}
+        """The fields of `scenario` to change: its auctions and, without `clock`, its spread clock are not kept."""
+        market, tariffs = scenario.market, scenario.tariffs
+        auctions: dict[str, Any] = {"closing": True} if self.closing else {}
+        if self.third:
+            auctions[self.third] = f"{-(-(market.opens_before - market.gate_closure) // 3)} s"
+        clock: dict[str, Any] = {}
+        if self.clock:
+            start = market.spread_clock.start or max(0, tariffs.retail - tariffs.feed_in)
+            zero_at = 1.5 if self.closing else min(market.spread_clock.zero_at, 1.0)
+            clock = {"start": write_price(start), "zero_at": zero_at, "power": market.spread_clock.power}
+        return {"market.auctions": auctions, "market.spread_clock": clock, **self.changes}
 
 
-CLOCK = "market.spread_clock.start"
+_CDA = {"market.design": "cda"}
 DESIGNS: Mapping[str, Design] = {
-    "cda": Design("continuous double auction", {"market.design": "cda"}),
-    "clock": Design("continuous double auction with a spread clock", {"market.design": "cda"}, clock=True),
+    "cda": Design("continuous double auction", _CDA),
+    "clock": Design("continuous double auction with a spread clock", _CDA, clock=True),
     "call": Design("uniform-price call auction at gate closure", {"market.design": "call"}),
     "pay_as_bid": Design("call auction at gate closure, each pair at its own price", {"market.design": "pay_as_bid"}),
     "mmr": Design("mid-market rate at gate closure", {"market.design": "mmr"}),
     "sdr": Design("price by supply-demand ratio at gate closure", {"market.design": "sdr"}),
-    NONE: Design("no local market: everybody trades with the utility", {}, "utility_only"),
+    NONE: Design("no local market: everybody trades with the utility", _CDA, "utility_only"),
+    "cda+opening": Design("continuous double auction after a call auction", _CDA, third="opening"),
+    "cda+closing": Design("continuous double auction, and a call auction of what is left", _CDA, closing=True),
+    "clock+closing": Design("a slower spread clock, and a call auction of the rest", _CDA, clock=True, closing=True),
+    "periodic": Design("a call auction after each third of the trading time", {"market.design": "call"}, third="every"),
 }
+PLAIN = tuple(DESIGNS)[:7]
+"""Those that are compared if nobody says which."""
 
 
 class Measure(NamedTuple):

@@ -205,7 +205,7 @@ class MarketModel(mesa.Model):
         """The same day with one thing changed."""
         strategy = "utility_only" if name == "no_local_trading" else None
         # The utility serves whoever asks, at once: no auction and no spread stands between.
-        direct = {"market.design": "cda", "market.spread_clock.start": "0 ct/kWh"}
+        direct = {"market.design": "cda", "market.auctions": {}, "market.spread_clock": {}}
         changes: dict[str, Any] = direct if name == "no_local_trading" else {"grid.gate": "off"}
         other = MarketModel(
             self.scenario, seed=self.record.seed, strategy=strategy, population=self.population, **changes

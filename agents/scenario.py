@@ -50,10 +50,29 @@ class SpreadClock(Section):
     """A match needs bid - ask of at least a threshold that falls while a slot trades."""
 
     start: Price = Field(default=0, ge=0, description="Threshold when the slot opens; 0 switches the clock off")
-    zero_at: float = Field(default=0.7, gt=0, le=1, description="Share of the trading time after which it is 0")
+    zero_at: float = Field(
+        default=0.7,
+        gt=0,
+        le=100,
+        description="Share of the time of continuous trading after which it is 0; above 1 only with a closing auction",
+    )
     power: Whole = Field(
         default=1, ge=1, le=8, description="Falls by this power of the time left: 1 in a straight line, more fast first"
     )
+
+
+class Auctions(Section):
+    """When what rests in a slot is cleared at once."""
+
+    opening: Duration = Field(
+        default=0,
+        ge=0,
+        description="Design cda: orders collect for so long after a slot opens, are auctioned, and then trade on",
+    )
+    every: Duration = Field(
+        default=0, ge=0, description="Other designs: time from one auction to the next; 0: one, when the gate closes"
+    )
+    closing: Flag = Field(default=False, description="Design cda: what is left when the gate closes is auctioned")
 
 
 class Market(Section):
@@ -72,7 +91,8 @@ class Market(Section):
     rounds: Whole = Field(
         default=4, gt=0, le=1000, description="Rounds in which all traders quote, per step of one slot"
     )
-    design: Design = Field(default="cda", description="Continuous double auction, or an auction at gate closure")
+    design: Design = Field(default="cda", description="Continuous double auction, or auctions alone")
+    auctions: Auctions = Field(default=Auctions(), description="Auctions besides that at gate closure or none")
     spread_clock: SpreadClock = Field(
         default=SpreadClock(), description="Lets the most valuable matches trade first where capacity is scarce"
     )
@@ -223,6 +243,9 @@ class Scenario(Section):
             feed_in=self.tariffs.feed_in,
             grid_fee=self.tariffs.grid_fee,
             design=self.market.design,
+            auction_opening=self.market.auctions.opening,
+            auction_every=self.market.auctions.every,
+            auction_closing=self.market.auctions.closing,
             spread_start=self.market.spread_clock.start,
             spread_zero_ppm=round(self.market.spread_clock.zero_at * PPM),
             spread_power=self.market.spread_clock.power,

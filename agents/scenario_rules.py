@@ -21,6 +21,7 @@ from agents.scenario_connections import allocate
 from agents.scenario_text import hint, show
 from agents.scenario_units import write_price
 from agents.shapes import Shapes
+from market.rules import MAX_AUCTIONS
 from market.slots import NS, format_time
 
 if TYPE_CHECKING:
@@ -216,6 +217,30 @@ def _market(market: Market) -> Iterator[str]:
     if market.opens_before <= market.gate_closure:
         gap = f"got {market.opens_before} s and {market.gate_closure} s"
         yield f"market.opens_before: must be longer than gate_closure, {gap}"
+    else:
+        yield from _auctions(market)
+
+
+def _auctions(market: Market) -> Iterator[str]:
+    design, asked, clock = market.design, market.auctions, market.spread_clock
+    trading = market.opens_before - market.gate_closure
+    for name in ("opening", "every"):
+        if (value := getattr(asked, name)) >= trading:
+            yield f"market.auctions.{name}: must be less than the trading time of {trading} s, got {value} s"
+    if 0 < asked.every * MAX_AUCTIONS < trading:
+        yield f"market.auctions.every: must be at least {-(-trading // MAX_AUCTIONS)} s, got {asked.every} s"
+    if design == "cda":
+        if asked.every:
+            yield f"market.auctions.every: goes with call, pay_as_bid, mmr or sdr, not with cda, got {asked.every} s"
+        if clock.zero_at > 1 and not asked.closing:
+            yield f"market.spread_clock.zero_at: must be <= 1 without a closing auction, got {clock.zero_at:g}"
+        return
+    if asked.opening:
+        yield f"market.auctions.opening: goes with design cda, got {asked.opening} s in {design}; use every"
+    if asked.closing:
+        yield f"market.auctions.closing: goes with design cda; {design} closes with an auction in any case"
+    if clock.start:
+        yield f"market.spread_clock.start: goes with design cda, got {write_price(clock.start)} in {design}"
 
 
 def _on_tick(path: str, price: int, tick: int) -> Iterator[str]:

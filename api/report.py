@@ -9,9 +9,11 @@ from api.digest import seal
 from api.errors import CommandError, Exit
 from api.report_data import Run, report_data
 from api.report_page import page
+from api.report_trading import is_special, trading
 from api.targets import shown
 from api.version import version
 from grid.feeder import Feeder
+from market.store import Ledger
 
 LEDGER = "ledger.db"
 REPORT = "report.html"
@@ -63,4 +65,6 @@ def read(directory: Path, ledger: str | None = None) -> Run:
     if sealed.market is None or sealed.feeder is None:
         raise CommandError(Exit.INPUT, f"{shown(target)}: holds no market; run the scenario again")
     feeder = Feeder.from_json(sealed.feeder)
-    return Run(results, sealed.market, feeder, sealed, shown(ledger) if ledger else LEDGER, version())
+    with Ledger.open(target) as journal:
+        seen = trading(journal.entries(), sealed.market) if is_special(sealed.market) else None
+    return Run(results, sealed.market, feeder, sealed, shown(ledger) if ledger else LEDGER, version(), seen)

@@ -46,6 +46,8 @@ class Run:
     ledger: str
     """Name of the ledger's file, which lies beside the report, or of the database."""
     version: str
+    trading: dict[str, Any] | None = None
+    """How trades came about while slots traded, see `api.report_trading`."""
 
 
 def report_data(run: Run) -> dict[str, Any]:
@@ -80,6 +82,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "headline_note": _block_note(block),
         "map": feeder_map(run.results, run.feeder, run.settings, starts),
         "price": _price(table, starts, run.settings),
+        "trading": _trading(run, starts),
         "volume": {name: _sums(table[f"{name}_kwh"], starts) for name in ("local", "utility")},
         "depth": books,
         "depth_start": _fullest(books),
@@ -132,6 +135,16 @@ def _price(table: pd.DataFrame, starts: NDArray[np.int64], settings: MarketSetti
         "retail": ct_per_kwh(settings.retail),
         "feed_in": ct_per_kwh(settings.feed_in),
     }
+
+
+def _trading(run: Run, starts: NDArray[np.int64]) -> dict[str, Any] | None:
+    """The trading time; prices of auctions with the step whose first slot they are of."""
+    if run.trading is None:
+        return None
+    first = int(run.results.slots["slot"].iloc[0])
+    steps = {first + int(start): step for step, start in enumerate(starts)}
+    prices = [[steps[slot], price] for slot, price in run.trading["prices"] if slot in steps]
+    return run.trading | {"prices": prices}
 
 
 def _depth(run: Run, starts: NDArray[np.int64]) -> dict[str, Any]:

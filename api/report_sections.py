@@ -104,6 +104,34 @@ def _map_runs(net: Data) -> str:
     return f'<fieldset class="switch"><legend>Schedule</legend>{options}</fieldset>'
 
 
+def _trading(data: Data) -> str:
+    """The trading time of all slots laid over each other, where there is a spread clock or an auction to see."""
+    seen = data.get("trading")
+    if not seen:
+        return ""
+    said = "Each dot is a trade between neighbours, placed by how far its bid was above its ask, and when."
+    if seen["clock"]:
+        said += " The line is the spread clock: until it has fallen, only dots above it may trade."
+    if seen["held"]:
+        said += f" {seen['held']:,} auctions were held; their trades are diamonds."
+    if seen["drawn"] < seen["trades"]:
+        said += f" Of {seen['trades']:,} trades {seen['drawn']:,} are drawn."
+    columns = [
+        ("minutes since opening", 1),
+        (f"least spread, {seen['unit']}", 2),
+        ("trades", 0),
+        ("energy, kWh", 2),
+        (f"mean spread, {seen['unit']}", 2),
+    ]
+    rows = [[number(begin, 1), *rest] for begin, *rest in seen["table"]]
+    return figure(
+        "trading",
+        "Spreads of the trades over the trading time of their slot",
+        f"<strong>How slots traded,</strong> all laid over each other. {text(said)}",
+        after=folded("Table: trades by tenths of the trading time", table("Tenths of the trading time", columns, rows)),
+    )
+
+
 def price(data: Data) -> str:
     prices, volume = data.get("price"), data.get("volume")
     if not prices or not volume:
@@ -146,7 +174,7 @@ def price(data: Data) -> str:
         "Neighbours can always trade with the utility instead, which keeps prices between what it pays and what it "
         "charges, unless the wires let no more energy out, or in."
     )
-    return section("price", "Price and volume", note, body)
+    return section("price", "Price and volume", note, body + _trading(data))
 
 
 def depth(data: Data) -> str:

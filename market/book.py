@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -177,6 +178,11 @@ class Book:
         """True if the order is in the book."""
         return order.handle < len(self._where) and bool(self._where[order.handle] >= 0)
 
+    def meets(self) -> bool:
+        """True if the best bid reaches the best ask."""
+        bid, _, ask, _ = kernel.top_of_book(self._books)
+        return bool(bid >= 0 and ask >= 0 and bid >= ask)
+
     def crossed(self) -> bool:
         """True if resting orders might trade: some cross, and spread or schedule have changed since they were tried."""
         bid, _, ask, _ = kernel.top_of_book(self._books)
@@ -261,13 +267,15 @@ class Book:
         values: list[int] = self._resting()[name].tolist()
         return values
 
-    def take(self, order: Order, quantity: int) -> None:
-        """Fill a resting order from outside, when the book no longer matches."""
-        place = int(self._where[order.handle])
-        row = self._books[0]["orders"][place]
-        row["quantity"] -= quantity
-        if row["quantity"] == 0:
-            self._where[order.handle] = -1
+    def fill(self, fills: Sequence[tuple[Order, int, bool]]) -> None:
+        """Fill resting orders as an auction has: order, Wh, and whether it is flexible energy of the order.
+
+        What is left of them keeps its place. The auction has moved the schedule and had the gate renew its rows.
+        """
+        rows = [(order.handle, wh, flexible) for order, wh, flexible in fills]
+        kernel.fill(self._books, self._where, np.array(rows, np.int64).reshape(-1, 3))
+        self._renew()
+        self._forget()
 
     def price(self, level: int) -> int:
         return self._floor + level * self._tick

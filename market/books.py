@@ -12,10 +12,12 @@ from market import closing, kernel
 from market.book import Book, Order, vain
 from market.capacity import Gate
 from market.delivery import Deliveries
-from market.events import Event, Expired, GateClosed, Granted, Limited, Traded
+from market.events import Auctioned, Event, Expired, GateClosed, Granted, Limited, Traded
 from market.intake import about, pack
 from market.orders import MarketSettings
+from market.slots import format_time
 from market.tariff import Fees
+from market.timetable import closes
 
 NEVER = 2**30
 """A spread that no two orders reach."""
@@ -50,17 +52,17 @@ class Books:
         return sorted(self._books)
 
     def open(self, slot: int) -> None:
+        """Make the book of a slot, in which orders only rest until its `spread` says else."""
         book = self._books[slot] = Book(slot, self._settings, self.size, self.fees)
-        if self._settings.design != "cda":
-            book.spread = NEVER
+        book.spread = NEVER
 
     def pass_over(self, slot: int) -> None:
         """Note a slot that never traded."""
         self._schedules[slot] = np.zeros(self.size, np.int64)
 
-    def close(self, slot: int) -> tuple[list[Order], list[Event]]:
-        """Take a book away; returns all orders it ever had, and its last events, those of its auction first."""
-        events = self._auction(slot) if self._settings.design != "cda" or self._settings.auction_closing else []
+    def close(self, slot: int, gate: int) -> tuple[list[Order], list[Event]]:
+        """Take a book away at `gate` [ns]; returns all orders it ever had, and its last events, its auction's first."""
+        events = self.auction(slot, gate) if closes(self._settings) else []
         book = self._books.pop(slot)
         events += [Expired(order.number, wh) for order, wh in book.resting()]
         self._schedules[slot] = book.schedule.copy()
@@ -112,12 +114,13 @@ class Books:
         self._deliveries.note(events)
         return events
 
-    def _auction(self, slot: int) -> list[Event]:
-        """Clear all that rests in a slot at once."""
-        if not self._books[slot].resting():
+    def auction(self, slot: int, moment: int) -> list[Event]:
+        """Clear all that rests in a slot at once, at `moment` [ns]; what is left rests on. Nothing if no bid reaches
+        an ask.
+        """
+        if not self._books[slot].meets():
             return []
-        design = self._settings.design
-        book = self._limited(slot)
+        book, design = self._limited(slot), self._settings.design
         columns, known = book.columns()
         owner, origins = (book.field(name) for name in ("owner", "origins"))
         outcome = closing.clear(
@@ -132,17 +135,19 @@ class Books:
             lambda buy, sell: owner[buy] != owner[sell] and origins[buy] & origins[sell] != 0,
             self.fees,
         )
-        events: list[Event] = []
+        events: list[Event] = [Auctioned(slot, format_time(moment), outcome.price)]
         if outcome.grant is not None:
             events.append(Granted(slot, sorted(outcome.grant.quantity.items()), tuple(outcome.grant.binding)))
+        fills: list[tuple[Order, int, bool]] = []
         by_number = {order.number: order for order in known}
         for step in outcome.steps:
             if step.admitted < step.wanted:
                 events.append(Limited(step.buy, step.sell, step.wanted, step.admitted, step.constraint))
             if step.admitted:
                 events.append(_cleared(slot, step, by_number, self.fees))
-                book.take(by_number[step.buy], step.admitted)
-                book.take(by_number[step.sell], step.admitted)
+                fills.append((by_number[step.buy], step.admitted, step.buy_flexible))
+                fills.append((by_number[step.sell], step.admitted, step.sell_flexible))
+        book.fill(fills)
         self._deliveries.note(events)
         return events
 

@@ -66,7 +66,7 @@ class Recalling(Protocol):
     """A gate that repeats the grants of a journal."""
 
     def granted(self, slot: int) -> Grant | None:
-        """The next grant of the slot; None if the wires carried what cleared."""
+        """Asked once in each auction of the slot: its grant, None if the wires carried what cleared."""
 
 
 class Step(NamedTuple):
@@ -128,8 +128,9 @@ def clear(
         orders = orders._replace(quantity=np.where(local, orders.quantity, 0))
     allocation = allocate(design, orders, settings)
     found: Grant | None = None
+    recalled = gate.granted(slot) if isinstance(gate, Recalling) else None
     if rows is not None and design in BY_MERIT and _moves(orders, allocation.quantity):
-        found = _granted(orders, numbers, allocation, settings, gate, slot)
+        found = recalled or _planned(orders, numbers, allocation, settings, gate, slot)
         if found is not None:
             quantity = np.array([found.quantity.get(number, 0) for number in numbers], dtype=np.int64)
             price = allocate("call", orders._replace(quantity=quantity), settings).price if design == "call" else None
@@ -159,12 +160,10 @@ def _moves(orders: Orders, quantity: Ints) -> bool:
     return bool(((orders.node >= 0) & (quantity > orders.firm)).any())
 
 
-def _granted(
+def _planned(
     orders: Orders, numbers: Sequence[int], cleared: Allocation, settings: MarketSettings, gate: Gate, slot: int
 ) -> Grant | None:
     """What the wires leave of what cleared; None if they carry it, or if the gate has no plan of them."""
-    if isinstance(gate, Recalling):
-        return gate.granted(slot)
     if not isinstance(gate, Planning):
         return None
     quantity, binding = grant(orders, cleared, settings, slot, gate.planner(slot))

@@ -13,6 +13,7 @@ from market import settlement
 from market.events import (
     Accepted,
     Amended,
+    Auctioned,
     Cancelled,
     Entry,
     Expired,
@@ -71,6 +72,8 @@ class Conservation:
         self._baskets: dict[int, list[int]] = {}
         self._named: dict[tuple[str, str], int] = {}
         self._resting: dict[int, set[int]] = {}
+        self._prices: dict[int, int | None] = {}
+        """Price of the last auction of each slot whose gate is open."""
         self._contracted: dict[int, dict[str, int]] = {}
         self._readings: dict[int, dict[str, int]] = {}
 
@@ -96,6 +99,8 @@ class Conservation:
             if isinstance(event, Accepted):
                 if isinstance(command, Submit | Basket):
                     yield from self._accept(event, entry.seq, command)
+            elif isinstance(event, Auctioned):
+                self._prices[event.slot] = event.price
             elif isinstance(event, Traded):
                 yield from self._trade(event)
             elif isinstance(event, _LEAVING):
@@ -103,6 +108,7 @@ class Conservation:
             elif isinstance(event, Amended):
                 yield from self._amend(event)
             elif isinstance(event, GateClosed):
+                self._prices.pop(event.slot, None)
                 for number in sorted(self._resting.pop(event.slot, ())):
                     yield f"the gate of slot {event.slot} closed, but order {number} still rests"
             elif isinstance(event, Settled):
@@ -181,11 +187,25 @@ class Conservation:
         fee = self._fees.of(*(self._nodes.get(name, -1) for name in (trade.buyer, trade.seller))) if self._fees else 0
         if trade.fee != fee:
             yield f"the wires take {trade.fee} between {trade.buyer!r} and {trade.seller!r}, but the tariff says {fee}"
+        if trade.resting == "both" and buy is not None and sell is not None:
+            yield from self._auction_price(trade, sell.price, buy.price - trade.fee)
         if sell is not None and sell.source != trade.source:
             yield f"the ask offers {sell.source or 'no source'!r}, the trade has {trade.source or 'none'!r}"
         contracted = self._contracted.setdefault(trade.slot, {})
         contracted[trade.seller] = contracted.get(trade.seller, 0) + trade.quantity
         contracted[trade.buyer] = contracted.get(trade.buyer, 0) - trade.quantity
+
+    def _auction_price(self, trade: Traded, least: int, most: int) -> Iterator[str]:
+        """An auction has one price, or one for each pair; the utility may keep to its tariff."""
+        if trade.slot not in self._prices:
+            yield f"two resting orders of slot {trade.slot} trade, but no auction was held"
+            return
+        price, settings = self._prices[trade.slot], self._settings
+        utility = settings.utility if settings is not None else ""
+        if price is not None and utility not in (trade.buyer, trade.seller):
+            right = min(max(price, least), most)
+            if trade.price != right:
+                yield f"the auction's price is {price}, so that the two trade at {right}, not at {trade.price}"
 
     def _fill(self, number: int, order: _Order, quantity: int) -> None:
         order.left -= quantity

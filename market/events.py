@@ -59,6 +59,16 @@ class Limited(Message, frozen=True, tag="limited"):
     """The binding limit: ``bus:ID:high``, ``bus:ID:low`` or ``branch:ID``; ``diverged`` if no state was found."""
 
 
+class Auctioned(Message, frozen=True, tag="auctioned"):
+    """An auction was held over all that rested in a slot, since bids reached asks; its trades follow."""
+
+    slot: int
+    at: str
+    """Its exact moment, ISO 8601 UTC; the clock may have come by in a larger step."""
+    price: int | None = None
+    """Of all its trades that it suits; the others trade at the nearest price that both accept. None: each its own."""
+
+
 class Granted(Message, frozen=True, tag="granted"):
     """What the wires leave of an auction that they cannot carry whole: [order, Wh], every order that may trade."""
 
@@ -123,6 +133,7 @@ Event = (
     | Rejected
     | Traded
     | Limited
+    | Auctioned
     | Granted
     | Amended
     | Cancelled

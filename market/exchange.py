@@ -6,18 +6,18 @@ runs slot by slot through the kernel and its events are put back in the order of
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market import identities, kernel
+from market.agenda import Agenda
 from market.book import Order, Top, closed
-from market.books import Books
+from market.books import NEVER, Books
 from market.capacity import Gate
 from market.delivery import Deliveries
-from market.events import Accepted, Cancelled, Entry, Event, GateClosed, Halted, Opened, Rejected
+from market.events import Accepted, Cancelled, Entry, Event, Halted, Rejected
 from market.intake import Intake, about
 from market.members import Members
 from market.orders import (
@@ -48,7 +48,6 @@ from market.rules import (
     time_problem,
 )
 from market.slots import NS, Phase, SlotClock, parse_time
-from market.spread import threshold
 from market.tariff import Fees
 
 
@@ -74,19 +73,17 @@ class Exchange:
     settings: MarketSettings
     clock: SlotClock
     _books: Books
+    _agenda: Agenda
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
         self.seq = 0
-        self.now: int | None = None
         self.members = Members(gate.connections())
         self._created = False
         self._orders: dict[int, Order] = {}
-        self._ends: list[tuple[int, int]] = []
         self._intake = Intake(self.members)
         self._identities = identities.Identities()
         self._deliveries = Deliveries()
-        self._opened: range = range(0)
 
     # -- commands ------------------------------------------------------------------------------------------------
 
@@ -145,6 +142,11 @@ class Exchange:
     # -- views ---------------------------------------------------------------------------------------------------
 
     @property
+    def now(self) -> int | None:
+        """The market's time [ns]; None before its first clock command."""
+        return self._agenda.now if self._created else None
+
+    @property
     def participants(self) -> dict[str, int]:
         """Name -> number of its connection, in the order of registration."""
         return self.members.connection
@@ -190,6 +192,7 @@ class Exchange:
         )
         self._intake.begin(settings)
         self._books = Books(self.gate, settings, self._deliveries)
+        self._agenda = Agenda(settings, self.clock, self._books, self._orders)
         self._created = True
         return Accepted()
 
@@ -198,42 +201,12 @@ class Exchange:
             now = parse_time(command.now)
         except (ValueError, TypeError) as error:
             return [reject("BAD_TIME", str(error), "now")]
-        first_time = self.now is None
-        if self.now is not None and now < self.now:
+        before = self._agenda.now
+        if before is not None and now < before:
             return [reject("BAD_TIME", "the clock does not go back", "now")]
-        if self.now is not None and now - self.now > MAX_SLOTS * self.clock.length:
+        if before is not None and now - before > MAX_SLOTS * self.clock.length:
             return [reject("BAD_TIME", f"the clock moves at most {MAX_SLOTS} slots at once", "now")]
-        self.now = now
-        events = self._expire(now)
-        open_now = self.clock.open_slots(now)
-        begin = open_now.start if first_time else self._opened.stop
-        for slot in range(begin, open_now.stop):
-            events.append(Opened(slot))
-            if slot >= open_now.start:
-                self._books.open(slot)
-            else:  # The clock jumped over the whole time in which it would have traded.
-                events.append(GateClosed(slot))
-                self._books.pass_over(slot)
-        for slot in range(self._opened.start, min(open_now.start, self._opened.stop)):
-            orders, last = self._books.close(slot)
-            for order in orders:
-                self._orders.pop(order.number, None)
-            events += last
-        self._opened = range(open_now.start, max(open_now.stop, begin))
-        for slot in self.open_slots():
-            if self.settings.design == "cda":
-                self._books[slot].spread = threshold(self.settings, self.clock, slot, now) // self.settings.tick
-                events += self._books.uncross(slot)
-        return events or [Accepted()]
-
-    def _expire(self, now: int) -> list[Event]:
-        """Take out orders whose own end has come, earliest first."""
-        events: list[Event] = []
-        while self._ends and self._ends[0][0] <= now:
-            order = self._orders.get(heapq.heappop(self._ends)[1])
-            if order is not None and self._books[order.slot].rests(order):
-                events += [event for _, event in self._books.run(order.slot, [about(kernel.EXPIRE, order)])]
-        return events
+        return self._agenda.advance(now) or [Accepted()]
 
     # -- orders --------------------------------------------------------------------------------------------------
 
@@ -249,12 +222,13 @@ class Exchange:
             return
         wrong = self.members.refusal(order.participant) or self._intake.problem(order)
         wrong = wrong or self._intake.origins_problem([order], "source")
-        wrong = wrong or time_problem(order, self.now or 0, self.settings)
+        book = self._books[order.slot]
+        wrong = wrong or time_problem(order, self._agenda.now or 0, book.spread == NEVER)
         if wrong is not None:
             events.append(wrong)
             return
         node = self.members.node(order.participant)
-        known = self._books[order.slot].add(number, order.participant, order.side, order.source, node)
+        known = book.add(number, order.participant, order.side, order.source, node)
         self._orders[number] = known
         events.append(Accepted(number))
         message = self._intake.message(order, known)
@@ -264,7 +238,7 @@ class Exchange:
             events += told if filled else [*told, Cancelled(number, order.quantity, "fok")]
             return
         if order.time_in_force == "gtd":
-            heapq.heappush(self._ends, (parse_time(order.good_till), number))
+            self._agenda.end(number, parse_time(order.good_till))
         batch.add(order.slot, place, message)
 
     def _answered(self, order: Submit, place: int, batch: _Batch) -> bool:
@@ -343,12 +317,13 @@ class Exchange:
         return [Accepted(number), *told] if filled else [Accepted(number), *told, Cancelled(number, left, "basket")]
 
     def _legs_problem(self, legs: Sequence[Leg]) -> Rejected | None:
-        if self.settings.design != "cda":
-            return reject("NOT_IN_AUCTION", f"design {self.settings.design} fills no basket at once", "legs")
         if not 2 <= len(legs) <= MAX_LEGS or len({leg.slot for leg in legs}) < len(legs):
             return reject("BAD_BASKET", f"needs 2 to {MAX_LEGS} legs, each in a slot of its own", "legs")
         for place, leg in enumerate(legs):
             wrong = self._not_open(leg.slot) if leg.slot not in self._books else self._intake.problem(leg)
+            if wrong is None and self._books[leg.slot].spread == NEVER:
+                told = f"orders of slot {leg.slot} rest for an auction now, which fills no basket at once"
+                wrong = reject("NOT_IN_AUCTION", told, "slot")
             if wrong is not None:
                 return Rejected(wrong.code, wrong.reason, f"legs[{place}].{wrong.field}")
         return self._intake.origins_problem(legs, "legs")

@@ -808,3 +808,17 @@ def top_of_book(books):  # type: ignore[no-untyped-def]
             quantity[side] += book.orders[index].quantity
             index = book.orders[index].next
     return level[BUY], quantity[BUY], level[SELL], quantity[SELL]
+
+
+@_compiled()
+def fill(books, where, fills):  # type: ignore[no-untyped-def]
+    """Take out of resting orders what an auction has filled; fills (N, 3): handle, Wh, 1 if it is flexible energy."""
+    book = books[0]
+    for place in range(fills.shape[0]):
+        index = where[fills[place, 0]]
+        order = book.orders[index]
+        order.quantity -= fills[place, 1]
+        if fills[place, 2] == 0 and order.node >= 0:
+            order.firm -= fills[place, 1]
+        if order.quantity == 0:
+            _release(book, where, index)

@@ -63,14 +63,18 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     grid_fee: int
     """In whole ticks: what the buyer of a locally traded Wh pays, within its limit, beyond what the seller receives."""
     spread_start: int = 0
-    """Spread clock: by how much a bid must exceed an ask when a slot opens; 0 switches it off. See `market.spread`."""
+    """Spread clock: what a bid must exceed an ask by when continuous trading begins; 0: off. See `market.spread`."""
     spread_zero_ppm: int = 700_000
-    """Share of the trading time after which any bid that reaches an ask trades; beyond the whole of it only with
-    `auction_closing`, which then clears what the clock still held back."""
+    """Share of the time of continuous trading after which any bid that reaches an ask trades; beyond the whole of it
+    only with `auction_closing`, which then clears what the clock still held back."""
     spread_power: int = 1
     """How the threshold falls: by the so-manieth power of the time that is left, 1 in a straight line."""
     design: Design = "cda"
-    """`cda` trades continuously; in the others orders rest until the gate closes, and an auction clears them."""
+    """`cda` trades continuously; in the others orders rest, and an auction clears them when the gate closes."""
+    auction_opening: int = 0
+    """`cda` only: seconds after a slot opens in which orders collect for a call auction, before continuous trading."""
+    auction_every: int = 0
+    """Other designs only: seconds from one auction of a slot to the next; 0: one, at gate closure."""
     auction_closing: bool = False
     """`cda` only: what is left when the gate closes is cleared by a call auction."""
     network_tariff: NetworkTariff | None = None
@@ -93,7 +97,7 @@ class Register(Message, frozen=True, tag="register"):
 
 
 class AdvanceClock(Message, frozen=True, tag="advance_clock"):
-    """The only clock: ISO 8601 UTC. Opens products, closes gates, expires what rests in closed books."""
+    """The only clock: ISO 8601 UTC. Opens products, holds auctions, closes gates, expires what rests then."""
 
     now: str
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from market.capacity import CapacityRows, Gate, Verdict
 from market.closing import Grant
-from market.events import Accepted, Entry, GateClosed, Granted, Limited, Traded
+from market.events import Accepted, Auctioned, Entry, GateClosed, Granted, Limited, Traded
 from market.exchange import Exchange
 from market.ledger import market_settings
 from market.orders import CreateMarket, MarketSettings, Submit
@@ -70,11 +70,12 @@ class RecordedGate:
         self._answers: dict[int, deque[_Answer]] = {}
         self._slots: dict[int, int] = {}
         self._orders: dict[int, list[int]] = {}
-        self._grants: dict[int, Grant] = {}
+        self._grants: dict[int, deque[Grant | None]] = {}
 
     def granted(self, slot: int) -> Grant | None:
-        """What the journal's auction of a slot was granted; None if the wires carried all of it."""
-        return self._grants.pop(slot, None)
+        """What the slot's next auction in the journal was granted; None if the wires carried all of it."""
+        grants = self._grants.get(slot)
+        return grants.popleft() if grants else None
 
     def expect(self, entries: Sequence[Entry]) -> None:
         """Learn the verdicts of the entries that are replayed next."""
@@ -87,8 +88,10 @@ class RecordedGate:
                     if isinstance(entry.command, Submit):
                         self._slots[event.order] = entry.command.slot
                         self._orders.setdefault(entry.command.slot, []).append(event.order)
-                elif isinstance(event, Granted):
-                    self._grants[event.slot] = Grant(dict(event.orders), list(event.binding))
+                elif isinstance(event, Auctioned):
+                    self._grants.setdefault(event.slot, deque()).append(None)
+                elif isinstance(event, Granted) and self._grants.get(event.slot):
+                    self._grants[event.slot][-1] = Grant(dict(event.orders), list(event.binding))
                 elif isinstance(event, Limited):
                     answer = _Answer(event.wanted, event.admitted, event.constraint)
                     self._expect(self._slots.get(event.resting, -1), answer)
@@ -138,6 +141,7 @@ class RecordedGate:
 
     def close(self, slot: int) -> None:
         self._answers.pop(slot, None)
+        self._grants.pop(slot, None)
 
 
 class _NoGate(RecordedGate):

@@ -24,7 +24,7 @@ CODES = {
     "GATE_CLOSED": "The slot's gate has closed.",
     "BAD_SIDE": "Neither buy nor sell.",
     "BAD_TIME_IN_FORCE": "None of gtc, gtd, ioc and fok, or one that contradicts post_only or good_till.",
-    "NOT_IN_AUCTION": "In an auction orders rest until the gate closes: no ioc, fok, post_only or baskets.",
+    "NOT_IN_AUCTION": "Orders of this slot only rest, for an auction to come: no ioc, fok, post_only or baskets.",
     "BAD_ID": "A client_order_id is too long or has characters outside printable ASCII.",
     "ID_REUSED": "The client_order_id was used for another order.",
     "HALTED": "Trading is halted for the market, the feeder or the participant; cancels still work.",
@@ -58,6 +58,8 @@ MAX_SPREAD_PPM = 100_000_000
 MAX_SPREAD_POWER = 8
 """Steepest fall of a spread clock."""
 
+MAX_AUCTIONS = 10_000
+"""Most auctions of one slot."""
 MAX_LEGS = 64
 """Most legs of a basket."""
 MAX_SOURCES = 62
@@ -98,7 +100,26 @@ def settings_problems(settings: MarketSettings, connections: int) -> list[str]:
     if s.network_tariff is not None and len(s.network_tariff.place) != connections:
         told = f"one node for each of {connections} connections, got {len(s.network_tariff.place)}"
         found.append(f"network_tariff.place: must be {told}")
-    return found + _price_problems(s)
+    return found + auction_problems(s) + _price_problems(s)
+
+
+def auction_problems(s: MarketSettings) -> list[str]:
+    """What is wrong with the auctions of a market, each with its field, value and the way out."""
+    found = []
+    trading = s.opens_before_seconds - s.gate_before_seconds
+    for field in ("auction_opening", "auction_every"):
+        value = getattr(s, field)
+        if not 0 <= value < max(trading, 1):
+            found.append(f"{field}: must be from 0 to less than the trading time of {trading} s, got {value}")
+        elif value and (field == "auction_opening") != (s.design == "cda"):
+            way = "choose call, pay_as_bid, mmr or sdr" if s.design == "cda" else "it has auctions only; leave it out"
+            found.append(f"{field}: does not go with design {s.design}, got {value}; {way}")
+    if s.auction_every and trading > MAX_AUCTIONS * s.auction_every > 0:
+        least = -(-trading // MAX_AUCTIONS)
+        found.append(f"auction_every: must be at least {least}, {MAX_AUCTIONS} auctions a slot, got {s.auction_every}")
+    if s.auction_closing and s.design != "cda":
+        found.append(f"auction_closing: does not go with design {s.design}, which always closes with one; leave it out")
+    return found
 
 
 def _price_problems(s: MarketSettings) -> list[str]:
@@ -115,8 +136,6 @@ def _price_problems(s: MarketSettings) -> list[str]:
             found.append(f"spread_start: must be from 0 to the price range, got {s.spread_start}")
         if s.spread_start and s.design != "cda":
             found.append(f"spread_start: goes with continuous trading only, got {s.spread_start} in design {s.design}")
-        if s.auction_closing and s.design != "cda":
-            found.append(f"auction_closing: goes with continuous trading only; design {s.design} closes with its own")
         if s.design != "cda" and (wrong := settings_problem(s.design, s)):
             found.append(wrong)
         for field in ("retail", "feed_in"):
@@ -154,11 +173,14 @@ def submit_problem(order: Submit | Leg, settings: MarketSettings, largest: int) 
     return price_problem(order.price, settings) or quantity_problem(order.quantity, settings, largest)
 
 
-def time_problem(order: Submit, now: int, settings: MarketSettings) -> Rejected | None:
-    """What is wrong with how long an order is to live, at the market's time [ns]; None if nothing."""
+def time_problem(order: Submit, now: int, collects: bool) -> Rejected | None:
+    """What is wrong with how long an order is to live, at the market's time [ns]; None if nothing.
+
+    `collects`: orders only rest now, for an auction to come.
+    """
     force = order.time_in_force
-    if settings.design != "cda" and (force in ("ioc", "fok") or order.post_only):
-        told = f"design {settings.design} clears when the gate closes; use gtc or gtd"
+    if collects and (force in ("ioc", "fok") or order.post_only):
+        told = f"orders of slot {order.slot} rest for an auction now; use gtc or gtd without post_only"
         return reject("NOT_IN_AUCTION", told, "time_in_force")
     if force not in ("gtc", "gtd", "ioc", "fok"):
         return reject("BAD_TIME_IN_FORCE", f"must be gtc, gtd, ioc or fok, got {force!r}", "time_in_force")

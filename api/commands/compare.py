@@ -21,8 +21,8 @@ def compare(
     designs: Annotated[
         str | None,
         typer.Option(
-            help="Designs with commas between: cda, call, pay_as_bid, mmr, sdr, none; by default all that this version "
-            "can hold. Differences are taken from the first.",
+            help="Designs with commas between: cda, clock, call, pay_as_bid, mmr, sdr, none, which is the default, and "
+            "cda+opening, cda+closing, clock+closing, periodic. Differences are taken from the first.",
             metavar="LIST",
             show_default=False,
         ),

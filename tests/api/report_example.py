@@ -58,6 +58,18 @@ _EXAMPLE: dict[str, Any] = {
             "retail": 32.0,
             "feed_in": 8.0,
         },
+        "trading": {
+            "unit": "ct/kWh",
+            "minutes": 45.0,
+            "clock": [[15.0, 24.0], [36.0, 0.0], [45.0, 0.0]],
+            "auctions": [15.0, 45.0],
+            "held": 3,
+            "prices": [[0, 21.0], [2, 19.5]],
+            "trades": 3,
+            "drawn": 3,
+            "points": {"continuous": [[30.0, 9.0], [40.0, 2.0]], "auction": [[15.0, 12.0]]},
+            "table": [[4.5 * part, None if part < 3 else 5.0, int(part in (3, 6, 8)), 0.2, 4.0] for part in range(10)],
+        },
         "volume": {"local": [0.5, 0.0, 0.4, 0.3], "utility": [0.1, 0.0, 0.2, 0.0]},
         "depth": {
             "0": {"bids": [[22.0, 300], [21.0, 200]], "asks": [[23.0, 100]]},

@@ -73,8 +73,16 @@ class ConnectionLimits:
         self.asked += 1
         return fitting(self.rows[slot].schedule.tolist(), self.limits, self.names, inject, withdraw, wanted, lot)
 
+    def planner(self, slot: int) -> tuple[ConnectionLimits, CapacityRows]:
+        twin = ConnectionLimits(dict(zip(self.names, self.limits, strict=True)), decides=True)
+        rows = twin.open(slot, np.zeros(0), np.zeros(0))
+        rows.schedule[:] = self.rows[slot].schedule
+        rows.upper[:] = np.maximum(rows.upper, 1e-6)
+        twin.refresh(slot)
+        return twin, rows
+
     def refresh(self, slot: int) -> None:
-        assert slot in self.rows
+        self.rows[slot].state[0] = self.rows[slot].schedule
 
     def close(self, slot: int) -> None:
         del self.rows[slot]

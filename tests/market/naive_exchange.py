@@ -188,11 +188,25 @@ class NaiveExchange:
         if now is None or (self.now is not None and not self.now <= now <= self.now + 10_000 * self.length):
             return [no("BAD_TIME", "now")]
         self.now = now
-        events = self.own_ends(now) + self.openings(now) + self.closings(now)
+        events: list[Event] = []
+        for moment in self.moments(now):
+            events += self.own_ends(moment) + self.openings(moment) + self.closings(moment)
         for slot in sorted(self.books):
             self.books[slot].spread = self.threshold(slot)
             events += self.books[slot].uncross() if self.books[slot].spread < UNREACHABLE else []
         return events or [Accepted()]
+
+    def moments(self, now: int) -> list[int]:
+        """When anything is due up to `now`, in time order."""
+        if self.next_slot is None:
+            return [now]
+        due = {order.end for book in self.books.values() for order in book.orders if order.end is not None}
+        slot = self.next_slot
+        while self.opens(slot) <= now:
+            due |= {self.opens(slot), self.gate(slot)}
+            slot += 1
+        due |= set(map(self.gate, self.books))
+        return sorted(moment for moment in due if moment <= now)
 
     def own_ends(self, now: int) -> list[Event]:
         ended = [
@@ -211,11 +225,8 @@ class NaiveExchange:
             slot = self.next_slot
             self.next_slot += 1
             events.append(Opened(slot))
-            if now < self.gate(slot):
-                limits = list(self.limits.values()) if self.limited else None
-                self.books[slot] = NaiveBook(self.settings, self.members, list(self.limits), limits, slot)
-            else:
-                events.append(GateClosed(slot))
+            limits = list(self.limits.values()) if self.limited else None
+            self.books[slot] = NaiveBook(self.settings, self.members, list(self.limits), limits, slot)
         return events
 
     def closings(self, now: int) -> list[Event]:
@@ -337,12 +348,12 @@ class NaiveExchange:
         return self.remember(command, [wrong] if wrong else self.link(command))
 
     def legs_problem(self, legs: Sequence[Leg]) -> No:
-        if self.settings.design != "cda":
-            return no("NOT_IN_AUCTION", "legs")
         if not 2 <= len(legs) <= 64 or len({leg.slot for leg in legs}) < len(legs):
             return no("BAD_BASKET", "legs")
         for place, leg in enumerate(legs):
             wrong = self.not_open(leg.slot) or order_problem(leg, self.settings)
+            if not wrong and self.settings.design != "cda":
+                wrong = no("NOT_IN_AUCTION", "slot")
             if wrong:
                 return no(wrong.code, f"legs[{place}].{wrong.field}")
         return self.room_for_sources(legs, "legs")

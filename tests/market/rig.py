@@ -11,7 +11,7 @@ import msgspec
 from market import journal
 from market.book import Top
 from market.capacity import Gate, OpenGate
-from market.events import Entry, Event, Granted, Limited, Rejected
+from market.events import Auctioned, Entry, Event, Granted, Limited, Rejected
 from market.exchange import Exchange
 from market.orders import Command
 from market.replay import Replayer
@@ -24,7 +24,7 @@ from tests.market.watch import Watch
 GATES = ("off", "linear", "mixed", "ac")
 """No gate; rows decide; rows decide small matches and the gate large ones; the gate is asked about everything."""
 
-EVERYTHING = {kind.__name__ for kind in get_args(Event) if kind not in (Rejected, Granted)} | set(CODES)
+EVERYTHING = {kind.__name__ for kind in get_args(Event) if kind not in (Rejected, Auctioned, Granted)} | set(CODES)
 """Kinds of events and codes of refusals, without those that only auctions have."""
 
 

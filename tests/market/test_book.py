@@ -58,11 +58,11 @@ TARIFFS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def exchange(mode: str, max_orders: int = 500, tariff: str = "free") -> tuple[Exchange, int]:
+def exchange(mode: str, tariff: str = "free", **changes: object) -> tuple[Exchange, int]:
     """An exchange with twelve participants and a utility, and the slot that trades on it."""
     gate = OpenGate(list(LIMITS)) if mode == "off" else ConnectionLimits(LIMITS, decides=mode == "linear")
     market = Exchange(gate)
-    rules = msgspec.structs.replace(SETTINGS, gate=mode, max_orders=max_orders, **TARIFFS[tariff])
+    rules = msgspec.structs.replace(SETTINGS, gate=mode, **TARIFFS[tariff], **changes)
     commands: list[Command] = [CreateMarket(rules, ""), Register("utility", "slack")]
     commands += [Register(name, f"c{number}") for number, name in enumerate(NAMES)]
     commands.append(AdvanceClock("2016-06-21T12:00:00Z"))

@@ -8,11 +8,54 @@ function drawPrice() {
     { type: "bar", name: "lowest to highest", x: report.times, base: price.low, y: reach, customdata: price.low.map((low, slot) => [low, price.high[slot]]),
       marker: { color: isDark() ? "rgba(86,180,233,0.38)" : "rgba(86,180,233,0.45)" }, hovertemplate: `%{customdata[0]:.2f} to %{customdata[1]:.2f} ${unit}<extra>range</extra>` },
     { type: "scatter", mode: seriesMode(), x: report.times, y: price.mean, name: "mean price", line: { color: isDark() ? "#56B4E9" : "#0072B2", width: 2.5, shape: "hvh" }, hovertemplate: `%{y:.2f} ${unit}<extra>mean price</extra>`, connectgaps: false },
+    ...auctionPrices(unit),
   ], layout({
     bargap: 0, xaxis: timeAxis(), yaxis: axis("price, " + unit, { range: reaches([...price.low, ...price.high, price.retail, price.feed_in, 0]) }),
     shapes: [levelLine("retail", price.retail, theme().soft, "dash"), levelLine("feed-in", price.feed_in, theme().soft, "dot")],
     annotations: price.mean.every((value) => value === null) ? [empty("no trade between neighbours")] : [],
   })]);
+}
+
+// The price of each auction that has one for all, at its slot.
+function auctionPrices(unit) {
+  const prices = report.trading ? report.trading.prices : [];
+  if (!prices.length) return [];
+  return [{
+    type: "scatter", mode: "markers", name: "auction", x: prices.map(([step]) => report.times[step]), y: prices.map(([, price]) => price),
+    marker: { symbol: "diamond", size: 7, color: isDark() ? "#F0A33C" : "#C25400" }, hovertemplate: `%{y:.2f} ${unit}<extra>price of the auction</extra>`,
+  }];
+}
+
+// When in the trading time of its slot each trade came, and how far its bid was above its ask.
+function drawTrading() {
+  const seen = report.trading;
+  if (!seen) return;
+  chart("trading", () => {
+    const t = theme();
+    const dots = (name, points, color, symbol, size) => ({
+      type: "scatter", mode: "markers", name, x: points.map((point) => point[0]), y: points.map((point) => point[1]),
+      marker: { color, symbol, size, opacity: 0.55, line: { width: 0 } }, hovertemplate: `%{x:.1f} min, %{y:.2f} ${seen.unit}<extra>${name}</extra>`,
+    });
+    const traces = [
+      dots("continuous trade", seen.points.continuous, isDark() ? "#56B4E9" : "#0072B2", "circle", 6),
+      dots("trade in an auction", seen.points.auction, isDark() ? "#F0A33C" : "#C25400", "diamond", 8),
+    ].filter((trace) => trace.x.length);
+    if (seen.clock.length) {
+      traces.push({
+        type: "scatter", mode: "lines", name: "spread clock", x: seen.clock.map((corner) => corner[0]), y: seen.clock.map((corner) => corner[1]),
+        line: { color: t.accent, width: 2.5 }, hovertemplate: `at least %{y:.2f} ${seen.unit}<extra>spread clock</extra>`,
+      });
+    }
+    const marks = seen.auctions.map((minute, index) => ({
+      type: "line", name: "auction", legendgroup: "auction", showlegend: index === 0, xref: "x", x0: minute, x1: minute, yref: "paper", y0: 0, y1: 1,
+      line: { color: t.accent, width: 1.5, dash: "dot" },
+    }));
+    return [traces, layout({
+      hovermode: "closest", xaxis: axis("minutes since the slot opened", { range: [-0.02 * seen.minutes, 1.02 * seen.minutes], zeroline: false }),
+      yaxis: axis("bid − ask, " + seen.unit, { rangemode: "tozero" }), shapes: marks, showlegend: true,
+      annotations: seen.trades ? [] : [empty("no trade between neighbours")],
+    })];
+  });
 }
 
 // From the least to the largest of `values`, with some air at each end that is not zero.
@@ -165,6 +208,7 @@ themeButton();
 printing();
 drawMap();
 drawPrice();
+drawTrading();
 drawVolume();
 drawDepth();
 drawBalance();
