@@ -9,6 +9,7 @@ from api.limits import Bucket
 from api.schemas import Amend, Basket, Cancel, Halt, Limits, MassCancel, Release, Result, Submit
 from market import orders
 from market.events import Accepted, Amended, Cancelled, Entry, Rejected, Traded
+from market.journal import JournalError, require_canonical
 
 Request = Submit | Amend | Cancel | MassCancel | Basket | Halt | Release
 
@@ -62,6 +63,15 @@ def permit(principal: Principal, request: Request) -> None:
             raise RefusedError("FORBIDDEN", "only an operator halts others than itself", "scope")
     elif principal.role != "participant":
         raise RefusedError("FORBIDDEN", f"the role {principal.role} does not trade", "op")
+
+
+def storable(command: orders.Command) -> None:
+    """Raises RefusedError for a command with numbers that the journal cannot carry: it must not reach the exchange."""
+    try:
+        require_canonical(command)
+    except JournalError as error:
+        _, _, place = error.reason.rpartition(" - at `$.command.")
+        raise RefusedError("BAD_FRAME", error.reason, place.rstrip("`")) from error
 
 
 def commands(request: Request, participant: str) -> list[orders.Command]:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from api.auth import OBSERVER, Access, Principal
-from api.gateway import Allowance, Request, commands, permit
+from api.gateway import Allowance, Request, commands, permit, storable
 from api.runtime import Engine, StoppedError
 from api.schemas import Basket, Limits, Submit
 from api.stream import CLOSE_GOING, CLOSE_TOKEN, Session
@@ -59,10 +59,12 @@ class Server:
                 self.engine.withdraw(participant)
 
     def accept(self, principal: Principal, request: Request, allowance: Allowance) -> list[Command]:
-        """The commands of a request. Raises RefusedError if role or limits forbid it."""
+        """The commands of a request. Raises RefusedError if role or limits forbid it, or no journal could carry it."""
         permit(principal, request)
         found = commands(request, principal.participant)
         allowance.request(request, len(found))
+        for command in found:
+            storable(command)
         if isinstance(request, Submit | Basket):
             self.takes_over(principal.participant)
         return found

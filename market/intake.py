@@ -21,6 +21,8 @@ from market.units import MAX_EXACT
 _LETTERS = "5b3x4i2q"
 """`kernel.MESSAGE` as `struct` spells it."""
 _PACKET = 64
+HEADROOM = 1024
+"""How many orders of the largest quantity can be summed and settled exactly, however low the prices are."""
 _FORCE = {"gtc": kernel.GTC, "gtd": kernel.GTC, "ioc": kernel.IOC, "fok": kernel.IOC}
 
 
@@ -41,7 +43,7 @@ class Intake:
         self.settings = settings
         # A fee beyond the range of prices is never paid.
         dearest = max(abs(settings.price_floor), abs(settings.price_cap), settings.price_cap - settings.price_floor)
-        self.largest = MAX_EXACT // dearest
+        self.largest = MAX_EXACT // max(dearest, HEADROOM)
 
     def problem(self, order: Submit | Leg) -> Rejected | None:
         """What is wrong with an order's own values; None if nothing."""

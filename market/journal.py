@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from market.events import Entry
-from market.orders import CreateMarket, Settle, UpdateGrid
+from market.orders import Command, CreateMarket, Settle, UpdateGrid
 from market.units import MAX_EXACT
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -39,12 +39,15 @@ def encode(entry: Entry) -> bytes:
     Raises JournalError if a number is no integer within +-(2**53 - 1), a key is not ASCII, a text is not Unicode or a
     field has the wrong type.
     """
-    try:
-        body = _canonical(entry)
-        _decoder.decode(body)
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise JournalError(f"has no canonical form: {error}", entry.seq) from error
-    return body
+    return _checked(entry, entry.seq)
+
+
+def require_canonical(command: Command) -> None:
+    """Raises JournalError, naming the place, unless the journal can carry a command.
+
+    To be asked of what comes from outside before it is carried out: what cannot be stored must not happen.
+    """
+    _checked(Entry(0, command, ()), None)
 
 
 def encode_all(entries: Sequence[Entry]) -> list[bytes]:
@@ -94,6 +97,15 @@ def decode(body: bytes) -> Entry:
     return entry
 
 
+def _checked(entry: Entry, seq: int | None) -> bytes:
+    try:
+        body = _canonical(entry)
+        _decoder.decode(body)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise JournalError(f"has no canonical form: {error}", seq) from error
+    return body
+
+
 def leaf(body: bytes) -> bytes:
     """Hash of one entry as a leaf of the log's Merkle tree: SHA-256(0x00 || body), RFC 6962 section 2.1."""
     return sha256(b"\0" + body).digest()
@@ -107,18 +119,18 @@ def _canonical(entry: Entry) -> bytes:
     return body
 
 
-def _check(value: Any) -> None:
-    """Raises ValueError unless every number is exact everywhere and every key is ASCII."""
+def _check(value: Any, place: str = "$") -> None:
+    """Raises ValueError, naming the place, unless every number is exact everywhere and every key is ASCII."""
     if isinstance(value, int):
         if not -MAX_EXACT <= value <= MAX_EXACT:
-            raise ValueError(f"{value} is not within +-(2**53 - 1)")
+            raise ValueError(f"a number is not within +-(2**53 - 1) - at `{place}`")
     elif isinstance(value, dict):
         for key, item in value.items():
             if not key.isascii():
-                raise ValueError(f"key {key!r} is not ASCII")
-            _check(item)
+                raise ValueError(f"key {key!r:.80} is not ASCII - at `{place}`")
+            _check(item, f"{place}.{key}")
     elif isinstance(value, list | tuple):
-        if value and set(map(type, value)) == {int}:
-            value = (min(value), max(value))
-        for item in value:
-            _check(item)
+        if set(map(type, value)) == {int} and min(value) >= -MAX_EXACT and max(value) <= MAX_EXACT:
+            return
+        for number, item in enumerate(value):
+            _check(item, f"{place}[{number}]")

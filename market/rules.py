@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from market import tariff
 from market.auction import settings_problem
 from market.book import MAX_LEVELS, MAX_ORDERS
@@ -68,6 +70,7 @@ REPLACING = ("BOOK_FULL", "WOULD_TRADE")
 """Refusals that come from the book, in place of the acceptance that was on its way."""
 
 _RESERVED = ("wires",)
+_NUMBERS = tuple(field.name for field in msgspec.structs.fields(MarketSettings) if field.type is int)
 
 
 def reject(code: str, reason: str, field: str = "") -> Rejected:
@@ -79,6 +82,8 @@ def reject(code: str, reason: str, field: str = "") -> Rejected:
 def settings_problems(settings: MarketSettings, connections: int) -> list[str]:
     """Everything that is wrong with the settings for a feeder with so many connections: field, value, way out."""
     s = settings
+    if found := [f"{name}: must be a whole number, got {getattr(s, name)!r:.40}" for name in _odd_numbers(s)]:
+        return found
     positive = ("slot_seconds", "tick", "lot", "max_orders", "voltage_max_ppm", "loading_max_ppm")
     found = [f"{field}: must be > 0, got {getattr(s, field)}" for field in positive if getattr(s, field) <= 0]
     if s.gate_before_seconds < 0:
@@ -120,6 +125,11 @@ def auction_problems(s: MarketSettings) -> list[str]:
     if s.auction_closing and s.design != "cda":
         found.append(f"auction_closing: does not go with design {s.design}, which always closes with one; leave it out")
     return found
+
+
+def _odd_numbers(s: MarketSettings) -> list[str]:
+    """Fields whose number the journal cannot carry."""
+    return [name for name in _NUMBERS if not is_whole(getattr(s, name))]
 
 
 def _price_problems(s: MarketSettings) -> list[str]:

@@ -73,6 +73,33 @@ def test_what_is_wrong_is_answered(live: Live, text: str, code: str) -> None:
         assert client.until("error")["code"] == code
 
 
+HUGE = 2**53
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"op": "submit", "orders": [{"slot": 1, "side": "buy", "price": 1, "quantity": HUGE}]},
+        {"op": "submit", "orders": [{"slot": 1, "side": "buy", "price": -(10**40), "quantity": 1}]},
+        {"op": "submit", "orders": [{"slot": HUGE, "side": "buy", "price": 1, "quantity": 1}]},
+        {"op": "amend", "changes": [{"order": HUGE, "price": 1}]},
+        {"op": "cancel", "orders": [1, HUGE]},
+        {"op": "mass_cancel", "slot": -HUGE},
+        {"op": "basket", "legs": [{"slot": 1, "side": "buy", "price": 1, "quantity": HUGE}]},
+    ],
+)
+def test_a_number_that_no_journal_carries_is_answered_and_the_market_goes_on(
+    live: Live, request_: dict[str, object]
+) -> None:
+    with live.connect() as client:
+        client.say(request_)
+        answer = client.until("error")
+        assert answer["code"] == "BAD_FRAME"
+        assert "2**53" in answer["reason"]
+        client.say({"op": "cancel", "orders": [1], "id": "next"})
+        assert client.until("answer")["id"] == "next"
+
+
 def test_who_does_not_say_who_it_is_is_sent_away(live: Live) -> None:
     with live.connect(None) as client:
         client.say({"op": "subscribe", "channels": ["book"]})

@@ -45,8 +45,8 @@ def nanoseconds(text: object) -> int | None:
 
 
 def largest(s: MarketSettings) -> int:
-    """Most Wh whose money is an exact number in any language, at any price of the market."""
-    return LARGEST_NUMBER // max(abs(s.price_floor), abs(s.price_cap), s.price_cap - s.price_floor)
+    """Most Wh whose money is an exact number in any language, and of which a thousand orders can be settled exactly."""
+    return LARGEST_NUMBER // max(abs(s.price_floor), abs(s.price_cap), s.price_cap - s.price_floor, 1024)
 
 
 def price_problem(price: object, s: MarketSettings) -> No:
