@@ -19,6 +19,7 @@ from market.orders import (
     AdvanceClock,
     Amend,
     Cancel,
+    Command,
     CreateMarket,
     RecordMeter,
     Register,
@@ -43,10 +44,9 @@ def market(
 ) -> tuple[Exchange, list[Entry]]:
     exchange = Exchange(gate_of("off"))
     rules = replace(MARKET, gate="off", price_floor=floor, price_cap=cap, tick=tick, lot=1, retail=cap, feed_in=floor)
-    entries = exchange.apply_many(
-        [CreateMarket(replace(rules, **changes), feeder()), AdvanceClock(now)]
-        + [Register(name, place) for name, place in zip(NAMES, LIMITS, strict=False)]
-    )
+    commands: list[Command] = [CreateMarket(replace(rules, **changes), feeder()), AdvanceClock(now)]
+    commands += [Register(name, place) for name, place in zip(NAMES, LIMITS, strict=False)]
+    entries = exchange.apply_many(commands)
     assert not [event for entry in entries for event in entry.events if isinstance(event, Rejected)]
     return exchange, entries
 
