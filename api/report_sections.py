@@ -109,7 +109,7 @@ def _trading(data: Data) -> str:
     seen = data.get("trading")
     if not seen:
         return ""
-    said = "Each dot is a trade between neighbours, placed by how far its bid was above its ask, and when."
+    said = "Each dot is a trade between neighbours, placed by how far its bid was above its ask and the fee, and when."
     if seen["clock"]:
         said += " The line is the spread clock: until it has fallen, only dots above it may trade."
     if seen["held"]:
