@@ -157,6 +157,12 @@ class Grid(Section):
     loading_limit: Real = Field(
         default=1.0, gt=0, le=10, description="Largest current of every branch [share of its rating]"
     )
+    unbalance_limit: Real = Field(
+        default=0.02,
+        gt=0,
+        le=1,
+        description="Largest voltage unbalance factor of every bus of a three-phase feeder [share of V1]",
+    )
     gate: GateMode = Field(default="ac", description="How each match is checked before it commits")
 
 
@@ -238,6 +244,7 @@ class Scenario(Section):
             voltage_min_ppm=round(low * PPM),
             voltage_max_ppm=round(high * PPM),
             loading_max_ppm=round(self.grid.loading_limit * PPM),
+            unbalance_max_ppm=round(self.grid.unbalance_limit * PPM),
             utility=UTILITY,
             retail=self.tariffs.retail,
             feed_in=self.tariffs.feed_in,

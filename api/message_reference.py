@@ -69,6 +69,7 @@ _USUAL = {
     "voltage_min_ppm": "Least voltage of a bus, in millionths of its rated one.",
     "voltage_max_ppm": "Largest voltage of a bus, in millionths of its rated one.",
     "loading_max_ppm": "Largest loading of a branch, in millionths of its rating.",
+    "unbalance_max_ppm": "Largest voltage unbalance factor of a bus with three phases, in millionths.",
     "retail": "Price at which the utility sells.",
     "feed_in": "Price at which the utility buys.",
     "name": "Name of the market.",

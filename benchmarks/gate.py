@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from agents import MarketModel
 from grid.balanced import BalancedPoint
 from grid.gate import FeederGate
-from grid.powerflow import solve
+from grid.phases import PhasePoint, PhaseWires
+from grid.powerflow import PhaseFlow, solve
 
 SLOTS = 16
 QUESTIONS = 2000
@@ -74,9 +75,15 @@ def _disagreement(gate: FeederGate, zero: NDArray[np.int64], slots: range) -> fl
     worst = 0.0
     for row, slot in enumerate(slots):
         point = gate.wires.point(zero, zero)
-        assert isinstance(point, BalancedPoint)
-        if point.solve(gate.schedule(slot)):
-            worst = max(worst, float(np.abs(np.abs(point.state) - flow.u_pu[row]).max()))
+        assert point.solve(gate.schedule(slot))
+        if isinstance(gate.wires, PhaseWires):
+            assert isinstance(point, PhasePoint)
+            assert isinstance(flow, PhaseFlow)
+            theirs = flow.u_phase_pu[row][gate.wires.network.bus]
+        else:
+            assert isinstance(point, BalancedPoint)
+            theirs = flow.u_pu[row]
+        worst = max(worst, float(np.abs(np.abs(point.state) - theirs).max()))
     return worst
 
 

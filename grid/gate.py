@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from grid.balanced import BalancedWires
 from grid.feeder import Feeder
+from grid.phases import PhaseWires
 from grid.powerflow import PowerFlowError
 from grid.wires import Point, Rows, Wires
 from market.capacity import CapacityRows, Gate, OpenGate, Verdict
@@ -38,7 +39,7 @@ class Violation(NamedTuple):
 
     slot: int
     element: str
-    """``bus:ID:high``, ``bus:ID:low`` or ``branch:ID``."""
+    """``bus:ID:high``, ``bus:ID:low`` or ``branch:ID``; with phases as `grid.phases` names them."""
     value: float
     limit: float
     before: float = float("nan")
@@ -56,6 +57,8 @@ class GridViolation(RuntimeError):  # noqa: N818 - the name that callers catch s
 
     def __init__(self, violation: Violation) -> None:
         unit = "pu" if violation.element.startswith("bus:") else "of full load"
+        if violation.element.endswith(":vuf"):
+            unit = "of the positive sequence"
         bound = "least" if violation.element.endswith(":low") else "most"
         found = f"{violation.value:.7f} {unit}, but may be at {bound} {violation.limit:g}"
         super().__init__(f"slot {violation.slot}: {violation.element} is at {found}")
@@ -96,14 +99,14 @@ class FeederGate:
     """
 
     def __init__(self, feeder: Feeder, settings: MarketSettings, wires: Wires | None = None) -> None:
-        """`wires` are the feeder's physics under these settings; None: balanced ones.
+        """`wires` are the feeder's physics under these settings; None: those of its one or three phases.
 
         Raises ValueError with every setting that makes no sense.
         """
         if settings.gate == "off":
             raise ValueError("settings.gate is 'off'; use grid.gate.build, which then gives an OpenGate")
         self.feeder, self.settings = feeder, settings
-        self.wires: Wires = BalancedWires(feeder, settings) if wires is None else wires
+        self.wires: Wires = _physics(feeder, settings) if wires is None else wires
         self._watt = 3600 / settings.slot_seconds
         self._slots: dict[int, _Slot] = {}
 
@@ -271,8 +274,12 @@ def violations(
 
     Raises ValueError and PowerFlowError like `grid.powerflow.solve`.
     """
-    wires = BalancedWires(feeder, settings)
+    wires = _physics(feeder, settings)
     return _broken(wires, np.asarray(injection_w, dtype=np.float64), np.asarray(injection_var, dtype=np.float64))
+
+
+def _physics(feeder: Feeder, settings: MarketSettings) -> Wires:
+    return PhaseWires(feeder, settings) if feeder.three_phase else BalancedWires(feeder, settings)
 
 
 def _broken(wires: Wires, active: Floats, reactive: Floats) -> list[Violation]:

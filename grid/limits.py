@@ -37,6 +37,8 @@ def ratios(settings: MarketSettings) -> tuple[float, float, float]:
         errors.append(f"voltage_min_ppm must be above 0 and below voltage_max_ppm, got {band}")
     if settings.loading_max_ppm <= 0:
         errors.append(f"loading_max_ppm must be above 0, got {settings.loading_max_ppm}")
+    if settings.unbalance_max_ppm <= 0:
+        errors.append(f"unbalance_max_ppm must be above 0, got {settings.unbalance_max_ppm}")
     if settings.slot_seconds <= 0:
         errors.append(f"slot_seconds must be above 0, got {settings.slot_seconds}")
     if errors:

@@ -75,10 +75,10 @@ def build(feeder: Feeder) -> Network:
     n = len(feeder.bus_ids)
     first = np.concatenate([feeder.line_from, feeder.transformer_from])
     second = np.concatenate([feeder.line_to, feeder.transformer_to])
-    bus, parent, branch = _order(n, feeder.source_bus, first, second)
+    bus, parent, branch = order(n, feeder.source_bus, first, second)
     position = np.empty(n, dtype=np.int64)
     position[bus] = np.arange(n)
-    y, shunt, tap_from, tap_to, rating = _branches(feeder)
+    y, shunt, tap_from, tap_to, rating = branches(feeder)
     child_is_from = np.zeros(n, dtype=np.bool_)
     child_is_from[1:] = first[branch[1:]] == bus[1:]
     is_power = (branch >= len(feeder.line_ids)).astype(np.int64)
@@ -107,7 +107,7 @@ def build(feeder: Feeder) -> Network:
     )
 
 
-def _order(n: int, source: int, first: Ints, second: Ints) -> tuple[Ints, Ints, Ints]:
+def order(n: int, source: int, first: Ints, second: Ints) -> tuple[Ints, Ints, Ints]:
     """Buses breadth first from the source, with the parent position and the branch of each."""
     ends: list[list[tuple[int, int]]] = [[] for _ in range(n)]
     for branch, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
@@ -123,7 +123,7 @@ def _order(n: int, source: int, first: Ints, second: Ints) -> tuple[Ints, Ints, 
     return np.array(order, dtype=np.int64), np.array(parent, dtype=np.int64), np.array(via, dtype=np.int64)
 
 
-def _branches(feeder: Feeder) -> tuple[Complexes, Complexes, Floats, Floats, Floats]:
+def branches(feeder: Feeder) -> tuple[Complexes, Complexes, Floats, Floats, Floats]:
     """Series admittance, half shunt, taps at both ends and rating of every branch [pu], shape (B,) each.
 
     The formulas are those of power-grid-model's documentation ("Components"): impedances of a transformer refer to

@@ -1,4 +1,7 @@
-"""AC power flow of whole batches of slots by power-grid-model: injections in, voltages and currents out."""
+"""AC power flow of whole batches of slots by power-grid-model: injections in, voltages and currents out.
+
+A three-phase feeder is solved in its three phases, any other as one phase that stands for all.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,9 @@ _STIFF_VA = 1e20  # short-circuit power of the source; at the library's default 
 _TOLERANCE_PU = 1e-9  # Newton-Raphson's last step; the error after it is of the order of its square
 _BATCH = 4096
 
+TURN = np.exp(2j * np.pi / 3)
+"""A third of a turn."""
+
 
 class PowerFlowError(RuntimeError):
     """No AC state was found; `slot` is the first failing row of the batch, -1 if the failure has none."""
@@ -53,6 +59,25 @@ class Flow:
     """(S,) active power that the source feeds into the feeder."""
 
 
+@dataclass(frozen=True, eq=False)
+class PhaseFlow(Flow):
+    """The state of a three-phase feeder: what `Flow` says is the worst of the phases, and each of them.
+
+    There `u_pu` is the voltage between phase and neutral that is farthest from 1, and `loading` the highest of the
+    phases and of the neutral, whose limit is that of the line's phases. A phase of a transformer may carry a third of
+    the rating.
+    """
+
+    u_phase_pu: Floats
+    """(S, N, 3) between phase and neutral."""
+    current_phase_a: Floats
+    """(S, B, 4) of a, b, c and neutral at the end where it is larger [A]."""
+    loading_phase: Floats
+    """(S, B, 4); 0 for the neutral of a transformer."""
+    unbalance: Floats
+    """(S, N) voltage unbalance factor |V2| / |V1|; IEC 61000-3-13 and EN 50160 allow 0.02."""
+
+
 def solve(feeder: Feeder, injection_w: ArrayLike, injection_var: ArrayLike) -> Flow:
     """State of the feeder for injections [W, var] of shape (S, C), injection into the grid positive.
 
@@ -61,12 +86,10 @@ def solve(feeder: Feeder, injection_w: ArrayLike, injection_var: ArrayLike) -> F
     p, q = _injections(feeder, injection_w, "injection_w"), _injections(feeder, injection_var, "injection_var")
     if p.shape != q.shape:
         raise ValueError(f"injection_var must have the shape of injection_w {p.shape}, got {q.shape}")
-    parts = [_solve(feeder, p[at : at + _BATCH], q[at : at + _BATCH], at) for at in range(0, len(p), _BATCH)]
-    if not parts:
-        n, b = len(feeder.bus_ids), len(feeder.line_ids) + len(feeder.transformer_ids)
-        return Flow(np.empty((0, n)), np.empty((0, b)), np.empty((0, b)), np.empty(0), np.empty(0))
-    u, current, loading, loss, slack = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Flow(u, current, loading, loss, slack)
+    kind, solver, batch = (PhaseFlow, _solve_phases, _BATCH // 8) if feeder.three_phase else (Flow, _solve, _BATCH)
+    # An empty batch is solved like any other, for its shapes.
+    parts = [solver(feeder, p[at : at + batch], q[at : at + batch], at) for at in range(0, max(len(p), 1), batch)]
+    return kind(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def nearest(
@@ -109,37 +132,99 @@ def _solve(feeder: Feeder, p: Floats, q: Floats, start: int) -> tuple[Floats, ..
     generators = initialize_array(DatasetType.update, ComponentType.sym_gen, p.shape)
     generators["id"] = np.arange(p.shape[1]) + _first_generator(feeder)
     generators["p_specified"], generators["q_specified"] = p, q
-    ends = ["i_from", "i_to", "p_from", "p_to", "loading"]
+    keys = ["i_from", "i_to", "p_from", "p_to", "loading"]
+    nodes, branches = _run(feeder, {ComponentType.sym_gen: generators}, (["u_pu"], keys), start)
+    return (
+        nodes["u_pu"],
+        np.maximum(branches["i_from"], branches["i_to"]),
+        branches["loading"],
+        (branches["p_from"] + branches["p_to"]).sum(axis=1),
+        _slack(feeder, p, branches),
+    )
+
+
+def _solve_phases(feeder: Feeder, p: Floats, q: Floats, start: int) -> tuple[Floats, ...]:
+    shares = phase_shares(feeder)
+    generators = initialize_array(DatasetType.update, ComponentType.asym_gen, p.shape)
+    generators["id"] = np.arange(p.shape[1]) + _first_generator(feeder)
+    generators["p_specified"], generators["q_specified"] = p[..., np.newaxis] * shares, q[..., np.newaxis] * shares
+    keys = ["p_from", "q_from", "i_from", "s_from", "p_to", "q_to", "i_to", "s_to"]
+    nodes, branches = _run(feeder, {ComponentType.asym_gen: generators}, (["u_pu", "u", "u_angle"], keys), start)
+    voltage = nodes["u"] * np.exp(1j * nodes["u_angle"])
+    current = np.maximum(*(_with_neutral(feeder, voltage, branches, end) for end in ("from", "to")))
+    lines = len(feeder.line_ids)
+    loading = np.zeros_like(current)
+    loading[:, :lines] = current[:, :lines] / feeder.i_max_a[:, np.newaxis]
+    power = np.maximum(branches["s_from"], branches["s_to"])[:, lines:]
+    loading[:, lines:, :3] = power / (feeder.s_va[:, np.newaxis] / 3)
+    u = nodes["u_pu"]
+    worst = np.argmax(np.abs(u - 1), axis=2)[..., np.newaxis]
+    positive, negative = ((voltage @ turn) / 3 for turn in ((1, TURN, TURN**2), (1, TURN**2, TURN)))
+    totals = {key: branches[key].sum(axis=2) for key in ("p_from", "p_to")}
+    return (
+        np.take_along_axis(u, worst, axis=2)[..., 0],
+        current.max(axis=2),
+        loading.max(axis=2),
+        (totals["p_from"] + totals["p_to"]).sum(axis=1),
+        _slack(feeder, p, totals),
+        u,
+        current,
+        loading,
+        np.abs(negative) / np.abs(positive),
+    )
+
+
+def phase_shares(feeder: Feeder) -> Floats:
+    """(C, 3) how the power of each connection is shared out to the phases."""
+    return np.array(
+        [[1 / 3] * 3 if name == "abc" else [name == phase for phase in "abc"] for name in feeder.connection_phase]
+    )
+
+
+def _with_neutral(feeder: Feeder, voltage: NDArray[np.complex128], branches: dict[str, Floats], end: str) -> Floats:
+    """(S, B, 4) currents at one end: those of the phases, and of the neutral, which carries back their sum."""
+    sides = (getattr(feeder, f"line_{end}"), getattr(feeder, f"transformer_{end}"))
+    power = branches[f"p_{end}"] + 1j * branches[f"q_{end}"]
+    neutral = np.abs((power / voltage[:, np.concatenate(sides)]).sum(axis=2))
+    return np.concatenate([branches[f"i_{end}"], neutral[..., np.newaxis]], axis=2)
+
+
+def _slack(feeder: Feeder, p: Floats, branches: dict[str, Floats]) -> Floats:
+    """(S,) power that the source feeds in: what leaves its bus less what its connections inject."""
+    first = np.concatenate([feeder.line_from, feeder.transformer_from]) == feeder.source_bus
+    second = np.concatenate([feeder.line_to, feeder.transformer_to]) == feeder.source_bus
+    leaving = branches["p_from"][:, first].sum(axis=1) + branches["p_to"][:, second].sum(axis=1)
+    slack: Floats = leaving - p[:, feeder.connection_bus == feeder.source_bus].sum(axis=1)
+    return slack
+
+
+def _run(
+    feeder: Feeder, update: dict[ComponentType, Any], wanted: tuple[list[str], list[str]], start: int
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Wanted results of nodes and of branches, lines first. Raises PowerFlowError."""
+    of_nodes, of_branches = wanted
+    kinds = (ComponentType.line, ComponentType.transformer)
+    columns: dict[ComponentType, Any] = {ComponentType.node: of_nodes} | dict.fromkeys(kinds, of_branches)
     try:
         result = _model(feeder).calculate_power_flow(
+            symmetric=not feeder.three_phase,
             error_tolerance=_TOLERANCE_PU,
             max_iterations=50,
-            update_data={ComponentType.sym_gen: generators},
-            output_component_types={
-                ComponentType.node: ["u_pu"],
-                ComponentType.line: ends,
-                ComponentType.transformer: ends,
-            },
+            update_data=update,
+            output_component_types=columns,
         )
     except PowerGridBatchError as error:
         slot = int(error.failed_scenarios[0])
         raise PowerFlowError(feeder.name, start + slot, str(error.error_messages[0]).strip()) from error
     except PowerGridError as error:
         raise PowerFlowError(feeder.name, -1, str(error).strip()) from error
+    nodes = result[ComponentType.node]
     # The result leaves out a kind of component that the feeder does not have.
-    kinds = [kind for kind in (ComponentType.line, ComponentType.transformer) if kind in result]
-    none = np.empty((len(p), 0))
-    branches = {key: np.concatenate([none, *(result[kind][key] for kind in kinds)], axis=1) for key in ends}
-    first = np.concatenate([feeder.line_from, feeder.transformer_from]) == feeder.source_bus
-    second = np.concatenate([feeder.line_to, feeder.transformer_to]) == feeder.source_bus
-    leaving = branches["p_from"][:, first].sum(axis=1) + branches["p_to"][:, second].sum(axis=1)
-    return (
-        result[ComponentType.node]["u_pu"],
-        np.maximum(branches["i_from"], branches["i_to"]),
-        branches["loading"],
-        (branches["p_from"] + branches["p_to"]).sum(axis=1),
-        leaving - p[:, feeder.connection_bus == feeder.source_bus].sum(axis=1),
-    )
+    slots = len(nodes[of_nodes[0]])
+    shape = (slots, 0, 3) if feeder.three_phase else (slots, 0)
+    found = [result[kind] for kind in kinds if kind in result]
+    branches = {key: np.concatenate([np.empty(shape), *(part[key] for part in found)], axis=1) for key in of_branches}
+    return {key: nodes[key] for key in of_nodes}, branches
 
 
 def _first_generator(feeder: Feeder) -> int:
@@ -164,6 +249,7 @@ def _model(feeder: Feeder) -> PowerGridModel:
             c1=feeder.c_f,
             tan1=np.zeros(b),
             i_n=feeder.i_max_a,
+            **(_zero_sequence(feeder) if feeder.three_phase else {}),
         ),
         ComponentType.transformer: _transformers(feeder, n + b),
         ComponentType.source: _table(
@@ -174,23 +260,29 @@ def _model(feeder: Feeder) -> PowerGridModel:
             u_ref=np.array([feeder.source_u_pu]),
             sk=np.array([_STIFF_VA]),
         ),
-        ComponentType.sym_gen: _table(
-            ComponentType.sym_gen,
-            _first_generator(feeder),
-            node=feeder.connection_bus,
-            status=np.ones(len(feeder.connection_bus)),
-            type=np.full(len(feeder.connection_bus), LoadGenType.const_power),
-            p_specified=np.zeros(len(feeder.connection_bus)),
-            q_specified=np.zeros(len(feeder.connection_bus)),
-        ),
     }
+    kind = ComponentType.asym_gen if feeder.three_phase else ComponentType.sym_gen
+    idle = np.zeros((len(feeder.connection_bus), 3) if feeder.three_phase else len(feeder.connection_bus))
+    data[kind] = _table(
+        kind,
+        _first_generator(feeder),
+        node=feeder.connection_bus,
+        status=np.ones(len(feeder.connection_bus)),
+        type=np.full(len(feeder.connection_bus), LoadGenType.const_power),
+        p_specified=idle,
+        q_specified=idle,
+    )
     return PowerGridModel(data, system_frequency=50.0)
 
 
 def _transformers(feeder: Feeder, start: int) -> NDArray[Any]:
     t = len(feeder.transformer_ids)
-    # An odd vector group needs a delta winding; a symmetric flow knows no other difference.
-    winding = np.where(feeder.clock % 2 == 1, WindingType.delta, WindingType.wye_n)
+    if feeder.three_phase:
+        first, second = ([WindingType[name] for name in names] for names in (feeder.winding_from, feeder.winding_to))
+    else:
+        # An odd vector group needs a delta winding; a symmetric flow knows no other difference.
+        first = np.where(feeder.clock % 2 == 1, WindingType.delta, WindingType.wye_n).tolist()
+        second = [WindingType.wye_n] * t
     return _table(
         ComponentType.transformer,
         start,
@@ -205,8 +297,8 @@ def _transformers(feeder: Feeder, start: int) -> NDArray[Any]:
         pk=feeder.pk_w,
         i0=feeder.i0,
         p0=feeder.p0_w,
-        winding_from=winding,
-        winding_to=np.full(t, WindingType.wye_n),
+        winding_from=np.array(first, dtype=np.int8),
+        winding_to=np.array(second, dtype=np.int8),
         clock=feeder.clock,
         tap_side=np.where(feeder.tap_side == 1, BranchSide.to_side, BranchSide.from_side),
         tap_pos=feeder.tap_pos,
@@ -214,7 +306,15 @@ def _transformers(feeder: Feeder, start: int) -> NDArray[Any]:
         tap_max=feeder.tap_max,
         tap_nom=feeder.tap_nom,
         tap_size=feeder.tap_size_v,
+        r_grounding_from=feeder.r_grounding_from_ohm,
+        x_grounding_from=feeder.x_grounding_from_ohm,
+        r_grounding_to=feeder.r_grounding_to_ohm,
+        x_grounding_to=feeder.x_grounding_to_ohm,
     )
+
+
+def _zero_sequence(feeder: Feeder) -> dict[str, Floats]:
+    return {"r0": feeder.r0_ohm, "x0": feeder.x0_ohm, "c0": feeder.c0_f, "tan0": np.zeros(len(feeder.line_ids))}
 
 
 def _table(kind: ComponentType, start: int, **columns: NDArray[Any]) -> NDArray[Any]:

@@ -69,6 +69,8 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     only with `auction_closing`, which then clears what the clock still held back."""
     spread_power: int = 1
     """How the threshold falls: by the so-manieth power of the time that is left, 1 in a straight line."""
+    unbalance_max_ppm: int = 20_000
+    """Largest voltage unbalance factor |V2| / |V1| of a bus; only three-phase feeders have one."""
     design: Design = "cda"
     """`cda` trades continuously; in the others orders rest, and an auction clears them when the gate closes."""
     auction_opening: int = 0

@@ -84,7 +84,9 @@ def settings_problems(settings: MarketSettings, connections: int) -> list[str]:
     s = settings
     if found := [f"{name}: must be a whole number, got {getattr(s, name)!r:.40}" for name in _odd_numbers(s)]:
         return found
-    positive = ("slot_seconds", "tick", "lot", "max_orders", "voltage_max_ppm", "loading_max_ppm")
+    positive = (
+        "slot_seconds", "tick", "lot", "max_orders", "voltage_max_ppm", "loading_max_ppm", "unbalance_max_ppm",
+    )  # fmt: skip
     found = [f"{field}: must be > 0, got {getattr(s, field)}" for field in positive if getattr(s, field) <= 0]
     if s.gate_before_seconds < 0:
         found.append(f"gate_before_seconds: must be >= 0, got {s.gate_before_seconds}")
