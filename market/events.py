@@ -79,6 +79,8 @@ class Granted(Message, frozen=True, tag="granted"):
 
 
 class Amended(Message, frozen=True, tag="amended"):
+    """A resting order has another price or another total quantity; what it meets by that follows."""
+
     order: int
     price: int
     quantity: int
@@ -102,10 +104,14 @@ class Expired(Message, frozen=True, tag="expired"):
 
 
 class Opened(Message, frozen=True, tag="opened"):
+    """From now on the slot trades."""
+
     slot: int
 
 
 class GateClosed(Message, frozen=True, tag="gate_closed"):
+    """The slot trades no more; whatever rested in it has expired."""
+
     slot: int
 
 
@@ -117,6 +123,8 @@ class Halted(Message, frozen=True, tag="halted"):
 
 
 class Resumed(Message, frozen=True, tag="resumed"):
+    """A halt of this scope was lifted."""
+
     scope: Scope
     participant: str = ""
 

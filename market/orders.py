@@ -161,6 +161,8 @@ class Amend(Message, frozen=True, tag="amend"):
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
+    """Take a resting order out of the book, also while trading is halted."""
+
     participant: str
     order: int
 

@@ -69,6 +69,11 @@ def test_every_event_and_command_is_documented(tag: str) -> None:
     assert re.search(rf"`{tag}\b", prose())
 
 
+@pytest.mark.parametrize("kind", get_args(Event) + get_args(Command))
+def test_every_event_and_command_says_what_it_is(kind: type) -> None:
+    assert kind.__doc__
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_every_refusal_is_documented(code: str) -> None:
     assert f"`{code}`" in prose()
