@@ -219,6 +219,10 @@ def _market(market: Market) -> Iterator[str]:
         yield f"market.opens_before: must be longer than gate_closure, {gap}"
     else:
         yield from _auctions(market)
+    span = market.price_cap - market.price_floor
+    if (start := market.spread_clock.start) > span:
+        gap = f"{write_price(span)}, got {write_price(start)}"
+        yield f"market.spread_clock.start: must be at most price_cap less price_floor, {gap}"
 
 
 def _auctions(market: Market) -> Iterator[str]:

@@ -344,3 +344,12 @@ def test_a_date_is_its_midnight() -> None:
 def test_nonsense_is_answered_by_errors_alone(data: object) -> None:
     with pytest.raises(ScenarioError):
         from_data(data, "scenario", Path.cwd())
+
+
+def test_a_spread_clock_goes_with_continuous_trading_and_within_the_range_of_prices() -> None:
+    congested = scenarios.load("congested")
+    assert congested.market.spread_clock.start > 0
+    with pytest.raises(ScenarioError, match="goes with design cda, got 24 ct/kWh in call"):
+        congested.changed(**{"market.design": "call"})
+    with pytest.raises(ScenarioError, match="at most price_cap less price_floor, 60 ct/kWh, got 61 ct/kWh"):
+        congested.changed(**{"market.spread_clock.start": "61 ct/kWh"})
