@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from market import journal
+from market import journal, kernel
 from market.conservation import Conservation
 from market.events import Accepted, Entry, Rejected, Settled, Traded
 from market.exchange import Exchange
@@ -149,17 +150,15 @@ def test_prices_at_the_edges_of_every_ladder_meet_in_order(levels: int) -> None:
     rig.replay()
 
 
-OUT_OF_BOUNDS = """
-import numpy as np
-from market import kernel
-from market.book import Book
-from market.capacity import OpenGate
-from tests.market.naive import SETTINGS
+def reach_beyond() -> None:
+    """Give the kernel a connection that the feeder does not have, past all that would refuse it."""
+    exchange, _ = market(0, 1, 1)
+    slot = exchange.open_slots()[0]
+    message = np.zeros(1, kernel.MESSAGE)
+    message["kind"], message["node"], message["quantity"] = kernel.SUBMIT, 99, 10
+    exchange._books[slot].run(message, exchange.gate)
 
-message = np.zeros(1, kernel.MESSAGE)
-message["kind"], message["node"], message["quantity"] = kernel.SUBMIT, 7, 10
-Book(0, SETTINGS, 3).run(message, OpenGate(["a", "b", "c"]))
-"""
+
 COMPILED = ("book", "every_command", "machine", "extremes", "exchange", "lifecycle", "phases", "closing")
 
 
@@ -172,7 +171,7 @@ def test_compiled_code_never_reaches_beyond_an_array(tmp_path: Path) -> None:
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     # The checks are there: without them this would write somewhere else.
-    broken = python("-c", OUT_OF_BOUNDS)
+    broken = python("-c", f"from {__name__} import reach_beyond; reach_beyond()")
     assert "IndexError: index is out of bounds" in broken.stderr
     files = [f"tests/market/test_{name}.py" for name in COMPILED]
     result = python("-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
