@@ -206,11 +206,11 @@ def test_a_stop_that_a_callback_swallowed_ends_the_run_after_its_slot(
 ) -> None:
     real = MarketModel._trade_until
 
-    def stopped(model: MarketModel, *arguments: Any) -> None:
+    def stopped(model: MarketModel, *arguments: Any) -> Any:
         if model.steps == 2:
             with suppress(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGTERM)
-        real(model, *arguments)
+        return real(model, *arguments)
 
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(MarketModel, "_trade_until", stopped)

@@ -22,7 +22,7 @@ from tests.market import day
 from tests.market.day import ledger_at
 
 CASES = Path(__file__).parent.parent / "cases" / "ledger"
-OLD_ENTRIES = "c30a8c3a7bc64df7f1450b68b0f11868587a92963772650da2644b4fb82dacc3"
+OLD_ENTRIES = "832735f435fc96763fd760dc0251ef268b725906c2ee20bc3caeae567f41e23c"
 LATER = {"meter", "settlement", "checkpoint", "tile", "verifier", "participant", "token"}
 
 
