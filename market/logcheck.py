@@ -14,6 +14,10 @@ from market.notes import NoteError, Verifier
 from market.store import CheckpointRow
 
 
+_BYTEWISE = {"sequence", "leaf", "canonical", "tiles"}
+"""Checks that name the very entry that was changed."""
+
+
 class Finding(msgspec.Struct, frozen=True):
     """Something wrong at entry `seq`, or with the evidence as a whole (None)."""
 
@@ -91,7 +95,7 @@ class LogCheck:
                 self._find(self.tree.size + 1, "continuity", text)
         if self._evidence.exported and self._evidence.keys and self.signed < self.tree.size:
             text = f"entries {self.signed + 1} to {self.tree.size} lie under no checkpoint"
-            self._find(self.signed + 1, "checkpoint", text)
+            self._find(self._blamed(self.signed, self.tree.size), "checkpoint", text)
 
     def _checkpoint(self, size: int, note: str) -> None:
         self.checkpoints += 1
@@ -121,9 +125,12 @@ class LogCheck:
                 self._find(self._blamed(self._agreed, size), "continuity", text)
 
     def _blamed(self, good: int, size: int) -> int | None:
-        """First entry that a wrong root may mean, unless one of them is blamed already."""
-        blamed = any(finding.seq is not None and finding.seq <= size for finding in self._findings)
-        return None if blamed else good + 1
+        """First entry that a wrong root may mean, unless its bytes are blamed already.
+
+        What the replay or the sums say may be the effect of an earlier entry, such as a forged meter reading.
+        """
+        bytewise = {finding.seq for finding in self._findings if finding.check in _BYTEWISE and finding.seq is not None}
+        return None if any(seq <= size for seq in bytewise) else good + 1
 
     def _compare_tiles(self, full: Iterable[Tile]) -> None:
         by_level: dict[int, list[Tile]] = {}
