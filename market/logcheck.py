@@ -13,7 +13,6 @@ from market.merkle import WIDTH, Tile, Tree, split
 from market.notes import NoteError, Verifier
 from market.store import CheckpointRow
 
-
 _BYTEWISE = {"sequence", "leaf", "canonical", "tiles"}
 """Checks that name the very entry that was changed."""
 
