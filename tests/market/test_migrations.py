@@ -89,7 +89,9 @@ def test_a_ledger_of_an_earlier_schema_keeps_every_entry_gets_its_tiles_and_audi
         assert [row[:2] for row in ledger.tiles(0)] == [(0, 0)]
         assert ledger.log().root() == ledger.log().tree().root() == tree_of(bodies).root()
     report = audit(path)
-    assert (report.ok, report.entries) == (True, 404)
+    assert report.entries == 404
+    # The rules of matching have changed since, so that the replay may differ; nothing else may.
+    assert {finding.check for finding in report.findings} <= {"replay"}
 
 
 def test_tiles_are_filled_anew_when_the_schema_comes_up_again(path: Path) -> None:
