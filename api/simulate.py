@@ -24,6 +24,7 @@ from api.summary import show
 from grid.feeder import Feeder
 from grid.gate import GridViolation
 from grid.powerflow import PowerFlowError
+from market.commit import Background
 from market.store import Ledger
 
 LEDGER = "ledger.db"
@@ -59,8 +60,8 @@ def simulate(
     with Ledger.create(db or folder / LEDGER) as ledger:
         ledger.sign_with(signer)
         try:
-            with _stoppable() as check:
-                results, feeder = _run(scenario, ledger, check)
+            with _stoppable() as check, Background(ledger) as background:
+                results, feeder = _run(scenario, background, check)
         except KeyboardInterrupt as stop:
             raise CommandError(Exit.INTERRUPTED, *_interrupted(ledger)) from stop
         except PowerFlowError as error:
@@ -83,7 +84,7 @@ def simulate(
     note(f"{time.perf_counter() - started:.1f} s in all")
 
 
-def _run(scenario: Scenario, ledger: Ledger, check: Callable[[], None]) -> tuple[Results, Feeder]:
+def _run(scenario: Scenario, ledger: Background, check: Callable[[], None]) -> tuple[Results, Feeder]:
     if _first_run():
         note("First run on this machine: the matching kernel is compiled, which takes some seconds more.")
     with err().status("preparing …") if err().is_terminal else _nothing():

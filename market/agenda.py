@@ -38,6 +38,11 @@ class Agenda:
         self._ends: list[tuple[int, int]] = []
         self._opened = range(0)
 
+    def state(self) -> list[object]:
+        """What is open and which orders end by themselves, as plain values."""
+        ends = sorted(end for end in self._ends if end[1] in self._orders)
+        return [self._opened.start, self._opened.stop, ends]
+
     def end(self, order: int, moment: int) -> None:
         """Note that an order ends at `moment` [ns], if it is still there."""
         heapq.heappush(self._ends, (moment, order))

@@ -149,6 +149,28 @@ class Book:
         self._renew()
         self._forget()
 
+    def adopt(self, rows: CapacityRows | None, gate: Gate) -> None:
+        """Take the rows of another gate, which learns the schedule; what was refused is not asked again."""
+        self.rows = rows
+        if rows is not None:
+            rows.schedule[:] = self.schedule
+            self.schedule = rows.schedule
+            if rows.decides:
+                gate.refresh(self.slot)
+        self._renew()
+
+    def state(self) -> list[object]:
+        """Resting orders, best first, the schedule and the baseline energy not yet sold, as plain values."""
+        rows = self._resting()
+        best = np.where(rows["side"] == kernel.BUY, -rows["level"], rows["level"])
+        rows = rows[np.lexsort((rows["turn"], best, rows["side"]))]
+        names = ("side", "level", "quantity", "firm", "total", "origins", "node", "owner", "flexible")
+        orders = [
+            [self.orders[handle].number, *values]
+            for handle, *values in zip(rows["handle"].tolist(), *(rows[name].tolist() for name in names), strict=True)
+        ]
+        return [orders, self.spread, len(self.orders), self.schedule.tolist(), self._allowance.tolist()]
+
     def uncross(self, gate: Gate) -> list[Event]:
         """Let resting orders trade that may do so now, at the older one's price."""
         events = [event for _, event in self.run(_UNCROSS, gate)]

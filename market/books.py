@@ -81,6 +81,18 @@ class Books:
         """Drop the schedule of a slot that is settled."""
         self._schedules.pop(slot, None)
 
+    def state(self) -> list[object]:
+        """Open books and the schedules of closed ones, as plain values. What only speeds matching up is left out."""
+        books = [[slot, self._books[slot].state(), slot in self._asked] for slot in self.slots()]
+        return [books, sorted((slot, schedule.tolist()) for slot, schedule in self._schedules.items())]
+
+    def adopt(self, gate: Gate) -> None:
+        """Go on with another gate, which learns what is traded in each slot; pairs that were refused stay refused."""
+        self.gate = gate
+        none = np.zeros(self.size, np.int64)
+        for slot in sorted(self._asked):
+            self._books[slot].adopt(gate.open(slot, *self._baselines.get(slot, (none, none))), gate)
+
     def run(self, slot: int, messages: Sequence[Message]) -> list[tuple[int, Event]]:
         """Process messages of one slot; returns events, each with the position of the message that caused it."""
         told = self._limited(slot).run(pack(messages), self.gate)

@@ -30,6 +30,10 @@ class Deliveries:
         """Energy sold less energy bought [Wh] per participant; those who did not trade the slot are left out."""
         return dict(self._contracted.get(slot, {}))
 
+    def state(self) -> list[object]:
+        """Contracts, meters and what is settled, as plain values."""
+        return [sorted(self._contracted.items()), sorted(self._readings.items()), sorted(self._settled)]
+
     def is_settled(self, slot: int) -> bool:
         return slot in self._settled
 

@@ -7,7 +7,9 @@ runs slot by slot through the kernel and its events are put back in the order of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +51,8 @@ from market.rules import (
 )
 from market.slots import NS, Phase, SlotClock, parse_time
 from market.tariff import Fees
+
+_encoder = msgspec.json.Encoder(order="sorted")
 
 
 class _Batch:
@@ -175,6 +179,28 @@ class Exchange:
     def schedule(self, slot: int) -> NDArray[np.int64]:
         """(C,) change of injection by flexible trades [Wh], of open and closed slots until they are settled."""
         return self._books.schedule(slot)
+
+    def digest(self) -> str:
+        """SHA-256 of the whole state in hexadecimal: equal for exchanges that will answer alike.
+
+        Canonical JSON (sorted keys) of the last command's number, the clock, rules, members, open books, schedules,
+        contracts, meters, and answers to named orders.
+        """
+        state: list[object] = [self.seq, self.now, self.members.state(), self._identities.state()]
+        if self._created:
+            state += [self.settings, self._agenda.state(), self._books.state(), self._deliveries.state()]
+        return sha256(_encoder.encode(state)).hexdigest()
+
+    def adopt(self, gate: Gate) -> None:
+        """Go on with another gate over the same connections: the state, and what was refused before, stays.
+
+        Raises ValueError for other connections.
+        """
+        if list(gate.connections()) != list(self.gate.connections()):
+            raise ValueError("the new gate has other connections")
+        self.gate = gate
+        if self._created:
+            self._books.adopt(gate)
 
     # -- market and time -----------------------------------------------------------------------------------------
 

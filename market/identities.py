@@ -38,6 +38,10 @@ class Identities:
     def keep(self, command: Submit | Basket, event: Event) -> None:
         self._answers[command.participant, command.client_order_id] = _Answer(_digest(command), event)
 
+    def state(self) -> list[object]:
+        """All names and their answers as plain values, in the order in which they were given."""
+        return [[*key, answer.digest.hex(), answer.event] for key, answer in self._answers.items()]
+
 
 def problem(name: str) -> Rejected | None:
     """A client's name for an order has at most 64 printable ASCII characters."""

@@ -6,7 +6,6 @@ can read two meanings into it. Fields at their default are left out; a body that
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
@@ -14,14 +13,13 @@ from typing import Any
 import msgspec
 
 from market.events import Entry
-from market.orders import Command, CreateMarket, Settle, UpdateGrid
+from market.orders import Command
 from market.units import MAX_EXACT
 
 _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(Entry)
-# A number of 16 digits may be too large; texts may look like one, so a hit is looked into.
-_LONG_NUMBER = re.compile(rb":-?[0-9]{16}")
-_WITH_LISTS = (CreateMarket, UpdateGrid, Settle)
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_NUMBER = b"0" * 16
 
 
 class JournalError(ValueError):
@@ -54,11 +52,8 @@ def encode_all(entries: Sequence[Entry]) -> list[bytes]:
     """Canonical bytes of every entry, as `encode` gives them one by one. Raises JournalError."""
     try:
         text = _encoder.encode_lines(entries)
-        if _LONG_NUMBER.search(text) is not None or not text.isascii():
+        if _odd(text):
             return [encode(entry) for entry in entries]
-        for entry in entries:
-            if isinstance(entry.command, _WITH_LISTS):
-                _check(msgspec.to_builtins(entry))
         _decoder.decode_lines(text)
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError):
         # One of them is at fault; one by one, the first such says so.
@@ -74,9 +69,8 @@ def decode_all(bodies: Sequence[bytes]) -> list[Entry] | None:
         entries = _decoder.decode_lines(text)
         if len(entries) != len(bodies) or _encoder.encode_lines(entries) != text:
             return None
-        odd = _LONG_NUMBER.search(text) is not None or not text.isascii()
-        for entry in entries:
-            if odd or isinstance(entry.command, _WITH_LISTS):
+        if _odd(text):
+            for entry in entries:
                 _check(msgspec.to_builtins(entry))
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return None
@@ -114,9 +108,17 @@ def leaf(body: bytes) -> bytes:
 def _canonical(entry: Entry) -> bytes:
     """The bytes, its numbers and keys checked but not its types. Raises TypeError, ValueError or OverflowError."""
     body = _encoder.encode(entry)
-    if _LONG_NUMBER.search(body) is not None or not body.isascii() or isinstance(entry.command, _WITH_LISTS):
+    if _odd(body):
         _check(msgspec.to_builtins(entry))
     return body
+
+
+def _odd(text: bytes) -> bool:
+    """Whether a number may be too large, having 16 digits, or a key may not be ASCII, so that `_check` must look.
+
+    To look for zeros where digits were is several times as fast as a regular expression.
+    """
+    return _LONG_NUMBER in text.translate(_DIGITS) or not text.isascii()
 
 
 def _check(value: Any, place: str = "$") -> None:

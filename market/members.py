@@ -59,6 +59,10 @@ class Members:
         self._halted.discard((command.scope, command.participant))
         return Resumed(command.scope, command.participant)
 
+    def state(self) -> list[object]:
+        """Who takes part and who is stopped, as plain values."""
+        return [[*self.connection.items()], self.utility, sorted(self._halted)]
+
     def within(self, command: Halt, name: str) -> bool:
         """True if a halt's scope covers a participant."""
         if command.scope == "participant":

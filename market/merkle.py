@@ -70,16 +70,14 @@ class Tree:
         tiles: list[Tile] = []
         place = 0
         while place < len(leaves):
-            block = leaves[place : place + WIDTH]
-            if self.size % WIDTH == 0 and len(block) == WIDTH:
-                tiles.append(Tile(0, self.size // WIDTH, b"".join(block)))
-                self.size += WIDTH
-                self._push(_BITS, perfect_root(block), tiles)
-                place += WIDTH
-            else:
-                self.size += 1
-                self._push(0, leaves[place], tiles)
-                place += 1
+            # The largest subtree that fits: hashed in one go, as far as the leaves and the end of the tile reach.
+            aligned = self.size & -self.size or WIDTH
+            count = min(aligned, WIDTH, 1 << ((len(leaves) - place).bit_length() - 1))
+            block = leaves[place : place + count]
+            place += count
+            self.size += count
+            self._fill(block, tiles)
+            self._push(count.bit_length() - 1, perfect_root(block), tiles)
         return tiles
 
     def root(self) -> bytes:
@@ -95,26 +93,36 @@ class Tree:
         """Leaf hashes behind the last full tile."""
         return self._edges[0].copy() if self._edges else []
 
+    def _fill(self, block: Sequence[bytes], tiles: list[Tile]) -> None:
+        """Put leaf hashes into the last tile of level 0, which they do not exceed."""
+        if not self._edges:
+            self._edges.append([])
+        edge = self._edges[0]
+        edge += block
+        if len(edge) == WIDTH:
+            tiles.append(Tile(0, (self.size >> _BITS) - 1, b"".join(edge)))
+            edge.clear()
+
     def _push(self, height: int, root: bytes, tiles: list[Tile]) -> None:
         """Add a perfect subtree on the right and join it with its equals."""
-        self._note(height, root, tiles)
-        while self._peaks and self._peaks[-1][0] == height:
-            root = node(self._peaks.pop()[1], root)
-            height += 1
+        peaks = self._peaks
+        if height and not height % _BITS:
             self._note(height, root, tiles)
-        self._peaks.append((height, root))
+        while peaks and peaks[-1][0] == height:
+            root = sha256(b"\1" + peaks.pop()[1] + root).digest()
+            height += 1
+            if not height % _BITS:
+                self._note(height, root, tiles)
+        peaks.append((height, root))
 
     def _note(self, height: int, root: bytes, tiles: list[Tile]) -> None:
         """Put a subtree whose height is that of a tile's hashes into its tile."""
-        level, rest = divmod(height, _BITS)
-        if rest:
-            return
+        level = height // _BITS
         while len(self._edges) <= level:
             self._edges.append([])
         edge = self._edges[level]
         edge.append(root)
         if len(edge) == WIDTH:
-            # The tile of level 0 was complete already if it came as a block, which leaves its edge empty.
             tiles.append(Tile(level, (self.size >> (_BITS * (level + 1))) - 1, b"".join(edge)))
             edge.clear()
 

@@ -162,6 +162,11 @@ class Replayer:
         self._exchange = Exchange(self._gate)
         self._created = False
 
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange as the entries so far have made it."""
+        return self._exchange
+
     def run(self, entries: Sequence[Entry]) -> Mismatch | None:
         """Replay the next entries; returns the first that comes out differently, after which it must not go on.
 

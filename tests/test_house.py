@@ -53,6 +53,8 @@ ENTRY_POINTS = {
     "scenarios.build_data",
     # For servers of live markets: who may connect.
     "market.access",
+    # For whoever runs an engine: back to where its ledger ends.
+    "market.recovery",
 }
 KITS = ("conformance",)
 """Modules for those who write their own strategies and devices; the tests use them too."""
