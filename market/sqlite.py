@@ -63,14 +63,17 @@ class SQLiteFile(Database):
         uri = f"{self.path.absolute().as_uri()}?{self._mode(readonly)}"
 
         def open_file() -> sqlite3.Connection:
-            connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
-            connection.execute("PRAGMA busy_timeout = 5000")
-            connection.execute("PRAGMA foreign_keys = ON")
-            if readonly:
-                connection.execute("PRAGMA query_only = ON")
-            else:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
+            if not readonly:
+                return _opened(uri, "journal_mode = WAL", "synchronous = FULL")
+            try:
+                connection = _opened(uri, "query_only = ON")
+                connection.execute("SELECT count(*) FROM sqlite_master")
+            except sqlite3.OperationalError as error:
+                # A full disk has no room for the index of a log. If nobody writes there is no log, so none is needed.
+                if not error.sqlite_errorname.startswith(_NO_ROOM) or self._in_use():
+                    raise
+                connection.close()
+                return _opened(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", "query_only = ON")
             return connection
 
         engine = sa.create_engine("sqlite://", creator=open_file, poolclass=sa.QueuePool)
@@ -172,12 +175,24 @@ class SQLiteFile(Database):
         # Readers keep an index of the log beside the file; where they may not, nobody writes and there is no log.
         return "mode=ro&immutable=1"
 
+    def _in_use(self) -> bool:
+        """Whether somebody writes, or left something in a write-ahead log."""
+        return self._pending() or self.path.with_name(self.path.name + "-writer").exists()
+
     def _pending(self) -> bool:
         """Whether a write-ahead log with entries lies beside the file."""
         log = self.path.with_name(self.path.name + "-wal")
         return log.exists() and log.stat().st_size > 0
 
 
+def _opened(uri: str, *settings: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+    for setting in ("busy_timeout = 5000", "foreign_keys = ON", *settings):
+        connection.execute(f"PRAGMA {setting}")
+    return connection
+
+
+_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")
 _REASONS = {
     "SQLITE_FULL": "the disk is full; free some space and try again. What was stored before is intact",
     "SQLITE_IOERR": "the disk failed to write or read (full, over quota?). What was stored before is intact",
