@@ -383,11 +383,11 @@ class MarketModel(mesa.Model):
 
     @property
     def u_min_pu(self) -> float:
-        return float(self.record.flows[-1].u_pu.min())
+        return float(self.record.flows[-1].u_low_pu.min())
 
     @property
     def u_max_pu(self) -> float:
-        return float(self.record.flows[-1].u_pu.max())
+        return float(self.record.flows[-1].u_high_pu.max())
 
     @property
     def loading_max(self) -> float:

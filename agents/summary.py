@@ -167,12 +167,16 @@ def _refusals(limited: pd.DataFrame) -> dict[str, Any]:
 
 def _grid_figures(record: Record) -> dict[str, Any]:
     feeder = record.population.feeder
-    u, loading = stack(record, "u_pu"), stack(record, "loading")
+    low, high, loading = stack(record, "u_low_pu"), stack(record, "u_high_pu"), stack(record, "loading")
     branches = feeder.line_ids + feeder.transformer_ids
-    places = {"u_min": np.unravel_index(u.argmin(), u.shape), "u_max": np.unravel_index(u.argmax(), u.shape)}
+    worst = [("u_min", "_pu", low, low.argmin()), ("u_max", "_pu", high, high.argmax())]
+    if feeder.three_phase:
+        unbalance = stack(record, "unbalance")
+        worst.append(("unbalance_max", "", unbalance, unbalance.argmax()))
     figures: dict[str, Any] = {}
-    for name, (slot, bus) in places.items():
-        figures[f"{name}_pu"] = float(u[slot, bus])
+    for name, unit, values, at in worst:
+        slot, bus = np.unravel_index(at, values.shape)
+        figures[f"{name}{unit}"] = float(values[slot, bus])
         figures[f"{name}_bus"] = feeder.bus_ids[int(bus)]
         figures[f"{name}_slot"] = record.population.first_slot + int(slot)
     if branches:

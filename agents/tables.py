@@ -33,9 +33,11 @@ def collect(record: Record, others: Mapping[str, Record]) -> Results:
     off = others.get("gate_off")
     if off is not None:
         slots["violations_off"] = _violations(off)
-        slots["u_max_off_pu"] = stack(off, "u_pu").max(axis=1)
-        slots["u_min_off_pu"] = stack(off, "u_pu").min(axis=1)
+        slots["u_max_off_pu"] = stack(off, "u_high_pu").max(axis=1)
+        slots["u_min_off_pu"] = stack(off, "u_low_pu").min(axis=1)
         slots["loading_max_off"] = stack(off, "loading").max(axis=1, initial=0.0)
+        if off.population.feeder.three_phase:
+            slots["unbalance_max_off"] = stack(off, "unbalance").max(axis=1)
     people = _participants(record, account, physical, others.get(WITHOUT))
     return Results(
         trades=_trades(record, traded), slots=slots, participants=people, limited=limited, depth=_depth(record),
@@ -119,7 +121,7 @@ def _slots(
     energy = np.bincount(traded.column[local], traded.quantity[local], slots)
     money = np.bincount(traded.column[local], (traded.quantity * traded.price)[local] / PRICE_PER_CT_KWH, slots)
     prices = pd.Series(traded.price[local] / PRICE_PER_CT_KWH).groupby(traded.column[local])
-    u, loading = stack(record, "u_pu"), stack(record, "loading")
+    low, high, loading = stack(record, "u_low_pu"), stack(record, "u_high_pu"), stack(record, "loading")
     net = record.metered.sum(axis=0)
     table = {
         "slot": column + first,
@@ -144,13 +146,15 @@ def _slots(
         "optimum": np.array([item.welfare for item in best]) / NANO,
         "unconstrained": np.array([item.unconstrained for item in best]) / NANO,
         "binding": [" ".join(item.binding) for item in best],
-        "u_min_pu": u.min(axis=1),
-        "u_max_pu": u.max(axis=1),
+        "u_min_pu": low.min(axis=1),
+        "u_max_pu": high.max(axis=1),
         "loading_max": loading.max(axis=1, initial=0.0),
         "loss_kwh": stack(record, "loss_w") * record.scenario.slot_hours / 1000,
         "slack_kwh": stack(record, "slack_w") * record.scenario.slot_hours / 1000,
         "violations": _violations(record),
     }
+    if record.population.feeder.three_phase:
+        table["unbalance_max"] = stack(record, "unbalance").max(axis=1)
     return pd.DataFrame(table)
 
 
@@ -233,6 +237,11 @@ def _grid(record: Record, off: Record | None) -> dict[str, NDArray[Any]]:
     }
     if off is not None:
         arrays["off_u_pu"], arrays["off_loading"] = stack(off, "u_pu"), stack(off, "loading")
+    if feeder.three_phase:
+        voltage, full = stack(record, "u_phase_pu"), stack(record, "loading_phase")
+        for at, phase in enumerate("abc"):
+            arrays[f"{phase}_u_pu"], arrays[f"{phase}_loading"] = voltage[..., at], full[..., at]
+        arrays["n_loading"], arrays["unbalance"] = full[..., 3], stack(record, "unbalance")
     return arrays
 
 

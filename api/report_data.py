@@ -77,6 +77,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "limits": {
             "voltage": [run.settings.voltage_min_ppm / 1e6, run.settings.voltage_max_ppm / 1e6],
             "loading": run.settings.loading_max_ppm / 1e4,
+            "unbalance": run.settings.unbalance_max_ppm / 1e4,
         },
         "headline": headline(summary, run.settings),
         "headline_note": _block_note(block),
@@ -289,6 +290,11 @@ def _compare(table: pd.DataFrame, summary: dict[str, Any], starts: NDArray[np.in
             "u_min": _listed(np.minimum.reduceat(table[f"u_min{ending}_pu"].to_numpy(), starts), 5),
             "u_max": _listed(np.maximum.reduceat(table[f"u_max{ending}_pu"].to_numpy(), starts), 5),
         }
+        | (
+            {"unbalance": _listed(100 * np.maximum.reduceat(table[f"unbalance_max{ending}"].to_numpy(), starts), 4)}
+            if "unbalance_max" in table
+            else {}
+        )
         for name, ending, figures in runs
     ]
 

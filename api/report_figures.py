@@ -44,13 +44,13 @@ def alert(summary: dict[str, Any]) -> str:
 
 
 def limit_words(element: str) -> tuple[str, str]:
-    """Where and what a limit is, from its name: `bus:ID:high`, `bus:ID:low`, `branch:ID` or `diverged`."""
+    """Where and what a limit is, from its name: `bus:ID:high`, `:low` or `:vuf`, `branch:ID`, or `diverged`."""
     kind, _, rest = element.partition(":")
     if kind == "branch":
         return rest, "loading"
     if kind == "bus":
         place, _, side = rest.rpartition(":")
-        return place, f"voltage too {side}"
+        return place, "unbalance" if side == "vuf" else f"voltage too {side}"
     return "no state of the grid", element
 
 
@@ -102,6 +102,15 @@ def _money(summary: dict[str, Any]) -> list[Tile]:
     return tiles
 
 
+def _unbalance(grid: dict[str, Any], settings: MarketSettings) -> list[Tile]:
+    if "unbalance_max" not in grid:
+        return []
+    most = settings.unbalance_max_ppm / 1e6
+    note = f"at {grid['unbalance_max_bus']}; may be {100 * most:g} %"
+    tone = "bad" if grid["unbalance_max"] > most + TOLERANCE else ""
+    return [_tile("Highest unbalance", _percent(grid["unbalance_max"], 2), "%", note, tone)]
+
+
 def _wires(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
     grid, limited = summary["grid"], summary["limited"]
     bad = grid["violations"]
@@ -127,6 +136,7 @@ def _wires(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
             "Fullest branch", _percent(grid.get("loading_max"), 1), "%", grid.get("loading_max_branch", ""),
             "bad" if full else "",
         ),
+        *_unbalance(grid, settings),
         _tile("Limits violated", number(bad, 0), "times", note, "bad" if bad else "good"),
         _tile("Matches that met a limit", met, "", said),
         _tile("Losses", number(grid["losses_kwh"], 1), "kWh", "in lines and transformer"),

@@ -28,6 +28,7 @@ def feeder_map(results: Results, feeder: Feeder, settings: MarketSettings, start
     widest = max(LEAST_REACH, *(abs(limit - 1) for limit in band))
     return {
         "name": feeder.name or "The feeder",
+        "phases": "a_u_pu" in results.grid,
         "placed": [at.said, at.said_upright],
         "start": _start(results, settings, starts),
         "band": list(band),
@@ -70,9 +71,11 @@ def _start(results: Results, settings: MarketSettings, starts: NDArray[np.int64]
 
 
 def _runs(results: Results) -> list[tuple[str, str]]:
-    """What the schedules that can be shown are called, and how their arrays begin."""
+    """What can be shown is called, and how its arrays begin: each schedule, and the phases of the first."""
     runs = [("gate off" if results.summary["gate"] == "off" else "gate on", "")]
-    return [*runs, ("gate off", "off_")] if "off_u_pu" in results.grid else runs
+    if "off_u_pu" in results.grid:
+        runs.append(("gate off", "off_"))
+    return [*runs, *((f"phase {phase}", f"{phase}_") for phase in "abc" if f"{phase}_u_pu" in results.grid)]
 
 
 def _who(results: Results, feeder: Feeder) -> list[str]:

@@ -120,9 +120,17 @@ def compare(data: Data) -> str:
             "<strong>Voltage</strong>, lowest and highest of all buses.",
         )
         + "</div>"
+        + _unbalance(runs)
         + folded("Table: every slot", table("State of the grid in every slot", *_slots(data, runs)))
     )
     return section("compare", "The grid against its limits", text(data["compare_note"]), body)
+
+
+def _unbalance(runs: list[Data]) -> str:
+    if "unbalance" not in runs[0]:
+        return ""
+    said = "<strong>Unbalance</strong>: negative over positive sequence of the voltage, highest of all buses."
+    return figure("compare-unbalance", "Highest voltage unbalance per slot", said)
 
 
 def _slots(data: Data, runs: list[Data]) -> tuple[list[tuple[str, int | None]], list[tuple[str | float | None, ...]]]:
@@ -132,6 +140,9 @@ def _slots(data: Data, runs: list[Data]) -> tuple[list[tuple[str, int | None]], 
     for run in runs:
         columns += [(f"{run['name']}: lowest, pu", 4), ("highest, pu", 4), ("fullest branch, %", 1)]
         series += [run["u_min"], run["u_max"], run["loading"]]
+        if "unbalance" in run:
+            columns.append(("highest unbalance, %", 2))
+            series.append(run["unbalance"])
     return columns, list(zip(data["times"], *series, strict=True))
 
 

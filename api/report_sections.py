@@ -76,6 +76,8 @@ def feeder(data: Data) -> str:
         f"loading at most {data['limits']['loading']:g} %: red diamonds are buses outside the band, red branches carry "
         "too much, and the strip under the slider is red in slots where that happens."
     )
+    if net.get("phases"):
+        caption += " A schedule shows each bus and branch by the worst of its phases; the neutral counts as one."
     note = "What the wires carried, by an AC power flow of every slot's schedule at gate closure."
     return section(
         "feeder",
@@ -101,7 +103,8 @@ def _map_runs(net: Data) -> str:
         f'<label for="map-run-{index}">{text(run["name"])}</label>'
         for index, run in enumerate(net["runs"])
     )
-    return f'<fieldset class="switch"><legend>Schedule</legend>{options}</fieldset>'
+    legend = "Schedule, or phase of the first" if net.get("phases") else "Schedule"
+    return f'<fieldset class="switch"><legend>{legend}</legend>{options}</fieldset>'
 
 
 def _trading(data: Data) -> str:

@@ -58,6 +58,16 @@ class Flow:
     slack_w: Floats
     """(S,) active power that the source feeds into the feeder."""
 
+    @property
+    def u_low_pu(self) -> Floats:
+        """(S, N) voltage of the lowest phase of every bus."""
+        return self.u_pu
+
+    @property
+    def u_high_pu(self) -> Floats:
+        """(S, N) voltage of the highest phase of every bus."""
+        return self.u_pu
+
 
 @dataclass(frozen=True, eq=False)
 class PhaseFlow(Flow):
@@ -75,7 +85,17 @@ class PhaseFlow(Flow):
     loading_phase: Floats
     """(S, B, 4); 0 for the neutral of a transformer."""
     unbalance: Floats
-    """(S, N) voltage unbalance factor |V2| / |V1|; IEC 61000-3-13 and EN 50160 allow 0.02."""
+    """(S, N) voltage unbalance factor |V2| / |V1|; EN 50160 has 0.02 kept for 95 % of the time."""
+
+    @property
+    def u_low_pu(self) -> Floats:
+        low: Floats = self.u_phase_pu.min(axis=2)
+        return low
+
+    @property
+    def u_high_pu(self) -> Floats:
+        high: Floats = self.u_phase_pu.max(axis=2)
+        return high
 
 
 def solve(feeder: Feeder, injection_w: ArrayLike, injection_var: ArrayLike) -> Flow:

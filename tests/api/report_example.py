@@ -16,7 +16,7 @@ _EXAMPLE: dict[str, Any] = {
         "zone": "21 June 2016, UTC",
         "per": "slot",
         "currency": "EUR",
-        "limits": {"voltage": [0.9, 1.1], "loading": 100},
+        "limits": {"voltage": [0.9, 1.1], "loading": 100, "unbalance": 2},
         "headline_note": "Scenario street, seed 1.",
         "headline": [
             {"label": "Traded", "value": "1.2", "unit": "kWh", "note": "40 % of the load"},
@@ -24,6 +24,7 @@ _EXAMPLE: dict[str, Any] = {
         ],
         "map": {
             "name": "street",
+            "phases": True,
             "placed": ["north up", "north to the left"],
             "reach": 0.05,
             "start": 1,
@@ -109,6 +110,7 @@ _EXAMPLE: dict[str, Any] = {
             {
                 "name": name, "slots": bad, "violations": bad, "elements": bad, "loading": [12.0, 50.0, high, 0.0],
                 "u_min": [1.0, 0.99, 1.0, 1.0], "u_max": [1.002, 1.0, 1.02, 1.0],
+                "unbalance": [0.1, 0.2, 1.9, 0.3],
             }
             for name, bad, high in (("gate on", 0, 99.0), ("gate off", 1, 120.0))
         ],

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from api.report import put
-from api.report_figures import alert, headline, limit_words
+from api.report_figures import _unbalance, alert, headline, limit_words
 from api.report_html import embedded, number, table, text
 from api.report_page import page, plotly_js
 from scenarios import load
@@ -165,10 +165,32 @@ def test_figures_beyond_a_limit_are_marked_and_the_gate_is_named() -> None:
         ("bus:LV:1:high", ("LV:1", "voltage too high")),
         ("bus:b:low", ("b", "voltage too low")),
         ("branch:a:b", ("a:b", "loading")),
+        ("branch:a.n", ("a.n", "loading")),
+        ("bus:7.c:high", ("7.c", "voltage too high")),
+        ("bus:7:vuf", ("7", "unbalance")),
     ],
 )
 def test_limits_are_named_in_words(element: str, words: tuple[str, str]) -> None:
     assert limit_words(element) == words
+
+
+def test_a_three_phase_feeder_shows_its_phases_and_how_unbalanced_it_is() -> None:
+    shown = page(example())
+    assert "worst of its phases" in shown
+    assert "highest unbalance, %" in shown
+    data = example()
+    data["map"]["phases"] = False
+    for run in data["compare"]:
+        del run["unbalance"]
+    plain = page(data)
+    assert "worst of its phases" not in plain
+    assert set(Page(shown).ids) - set(Page(plain).ids) == {"chart-compare-unbalance"}
+    grid = {
+        "violations": 0, "violated_slots": 0, "u_min_pu": 0.99, "u_max_pu": 1.02, "losses_kwh": 1.0,
+        "unbalance_max": 0.021, "unbalance_max_bus": "7",
+    }  # fmt: skip
+    (tile,) = (tile for tile in _unbalance(grid, SETTINGS))
+    assert (tile["value"], tile["tone"], tile["note"]) == ("2.10", "bad", "at 7; may be 2 %")
 
 
 @pytest.mark.parametrize("field", ["title", "heading", "lede", "alert", "check"])

@@ -202,6 +202,14 @@ function drawCompare() {
       shapes: report.limits.voltage.map((value, index) => Object.assign(limit(value), { showlegend: index === 0 })),
     }),
   ]);
+  if (!compare[0].unbalance) return;
+  chart("compare-unbalance", () => [
+    compare.map((run, index) => line(run.name, run.unbalance, colour(index), "%", index ? "dot" : "solid")),
+    layout({
+      xaxis: timeAxis(), yaxis: axis("unbalance, %", { range: reaches([0, report.limits.unbalance, ...compare.flatMap((run) => run.unbalance)]) }),
+      showlegend: true, shapes: [limit(report.limits.unbalance)],
+    }),
+  ]);
 }
 
 themeButton();
