@@ -62,6 +62,7 @@ class Design(NamedTuple):
         return {"market.auctions": auctions, "market.spread_clock": clock, **self.changes}
 
 
+TARIFFS = "tariffs"
 _CDA = {"market.design": "cda"}
 DESIGNS: Mapping[str, Design] = {
     "cda": Design("continuous double auction", _CDA),
@@ -99,6 +100,8 @@ MEASURES: Mapping[str, Measure] = {
     "jain": Measure("Jain's index of benefits", "", 3),
     "gini": Measure("Gini of savings", "", 3),
     "losers_pct": Measure("Participants worse off", "%", 1),
+    "fees": Measure("Fees to the wires", "currency", 2),
+    "losses_kwh": Measure("Lost in the wires", "kWh", 1),
     "refused": Measure("Refused by the wires", "", 0),
     "trimmed": Measure("Trimmed by the wires", "", 0),
     "loading_pct": Measure("Fullest branch", "%", 1),
@@ -120,6 +123,8 @@ class Comparison:
     seeds: tuple[int, ...]
     runs: pd.DataFrame
     """One row per seed and design, in that order: `seed`, `design` and every measure; empty where there is none."""
+    titles: Mapping[str, str]
+    """What each design is, in words."""
 
     def table(self) -> pd.DataFrame:
         """One row per design and measure: `design`, `measure`, `unit`, `mean`, `low`, `high` (95 % by Student's t over
@@ -169,6 +174,20 @@ def problems(designs: Sequence[str], offer: Mapping[str, Design] = DESIGNS) -> l
     return found
 
 
+def tariff_designs(scenario: Scenario, others: Sequence[Scenario]) -> dict[str, Design]:
+    """The scenario as it is, and with the tariffs of others, by their names. Raises ScenarioError if two are alike."""
+    names = [one.name for one in (scenario, *others)]
+    if len(set(names)) < len(names) or NONE in names:
+        raise ScenarioError([f"tariffs: every scenario needs a name of its own, not {NONE}; got {', '.join(names)}"])
+    market = scenario.model_dump(mode="json")["market"]
+    kept = {f"market.{name}": market[name] for name in ("design", "auctions", "spread_clock")}
+    own = {scenario.name: Design(f"tariffs of {scenario.name}", kept)}
+    return own | {
+        other.name: Design(f"tariffs of {other.name}", kept | {TARIFFS: other.model_dump(mode="json")[TARIFFS]})
+        for other in others
+    }
+
+
 def compare(
     scenario: Scenario,
     designs: Sequence[str],
@@ -198,7 +217,7 @@ def compare(
             progress(len(rows), len(seeds))
     runs = pd.DataFrame([row for seed in seeds for row in rows[seed]])
     runs[list(MEASURES)] = runs[list(MEASURES)].astype(np.float64)
-    return Comparison(scenario, tuple(designs), tuple(seeds), runs)
+    return Comparison(scenario, tuple(designs), tuple(seeds), runs, {name: offer[name].title for name in designs})
 
 
 def run_seed(
@@ -207,13 +226,19 @@ def run_seed(
     """Every design for one seed; `text` is the scenario as YAML. Raises RunError."""
     scenario = load_scenario(text).changed(seed=seed, **{"output.compare": []})
     none, none_seconds = _run(scenario, NONE, DESIGNS[NONE], None, clock)
-    before = metrics.accounts(none, metrics.trades(none))
-    # What could have been is a matter of the wants and the wires, which all designs share.
-    best = metrics.optima(none)
+    # What could have been is a matter of the wants, the wires and the tariffs, which designs share, and so is the day
+    # without a local market.
+    against = {TARIFFS: (none, metrics.accounts(none, metrics.trades(none)), metrics.optima(none))}
     rows = []
     for name, design in designs.items():
+        own = repr(design.changes.get(TARIFFS, TARIFFS))
+        if own not in against and TARIFFS in design.changes:
+            tariffs = {TARIFFS: design.changes[TARIFFS]}
+            other, _ = _run(scenario, name, DESIGNS[NONE]._replace(changes=tariffs), none, clock)
+            against[own] = other, metrics.accounts(other, metrics.trades(other)), metrics.optima(other)
         record, seconds = (none, none_seconds) if name == NONE else _run(scenario, name, design, none, clock)
-        rows.append({"seed": seed, "design": name} | _figures(record, none, before, best) | {"seconds": seconds})
+        found = _figures(record, *against.get(own, against[TARIFFS]))
+        rows.append({"seed": seed, "design": name} | found | {"seconds": seconds})
     return rows
 
 
@@ -271,6 +296,8 @@ def _figures(record: Record, none: Record, before: Accounts, best: list[Optimum]
         "welfare_pct": _percent(share(welfare, optimum)),
         "self_sufficiency_pct": _percent(share(load - int(account.bought_utility.sum()), load)),
         **fairness(benefit, saving),
+        "fees": int(account.fees.sum()) / NANO,
+        "losses_kwh": float(stack(record, "loss_w").sum()) * record.scenario.slot_hours / 1000,
         "refused": sum(1 for wh in admitted if wh == 0),
         "trimmed": sum(1 for wh in admitted if wh > 0),
         "loading_pct": 100 * float(stack(record, "loading").max(initial=0.0)),

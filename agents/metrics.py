@@ -56,9 +56,12 @@ class Accounts(NamedTuple):
     """(P,) received less paid, fees included."""
     fees: Ints
     """(P,) paid to the wires."""
+    losses: Ints
+    """(P,) paid to the utility for what the wires lost."""
     utility: int
     """Money of the utility, counted from its own side."""
     wires: int
+    """Money of the operator of the wires: fees, less the losses that it pays for."""
 
 
 class Physics(NamedTuple):
@@ -105,15 +108,18 @@ def accounts(record: Record, traded: Trades) -> Accounts:
     imbalance = record.metered - contracted[:people]
     surplus, shortage = np.maximum(imbalance, 0).sum(axis=1), np.maximum(-imbalance, 0).sum(axis=1)
     settled = settings.feed_in * surplus - settings.retail * shortage
+    lost, borne = settings.losses_price * record.losses.sum(axis=1), settings.losses_price * record.wires_losses.sum()
+    outside = money[traded.seller == UTILITY].sum() - money[traded.buyer == UTILITY].sum()
     result = Accounts(
         sold_local=sold_local,
         bought_local=bought_local,
         sold_utility=sold - sold_local + surplus,
         bought_utility=bought - bought_local + shortage,
-        money=_sum(traded.seller, money, people) - _sum(traded.buyer, money + fee, people) + settled,
+        money=_sum(traded.seller, money, people) - _sum(traded.buyer, money + fee, people) + settled - lost,
         fees=_sum(traded.buyer, fee, people),
-        utility=int(money[traded.seller == UTILITY].sum() - money[traded.buyer == UTILITY].sum() - settled.sum()),
-        wires=int(fee.sum()),
+        losses=lost,
+        utility=int(outside - settled.sum() + lost.sum() + borne),
+        wires=int(fee.sum() - borne),
     )
     assert int(result.money.sum()) + result.utility + result.wires == 0, "money does not sum to zero"
     taken = result.sold_local + result.sold_utility - result.bought_local - result.bought_utility

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import mesa
 import numpy as np
 
-from agents import tables
+from agents import losses, tables
 from agents.desk import Desk, Group
 from agents.participant import Participant
 from agents.population import Population, StrategyUse, build
@@ -29,7 +29,8 @@ from agents.seeds import child, generator
 from agents.strategies import create
 from agents.verification import verify
 from grid import gate as grid_gate
-from market.events import Entry, Opened, Rejected, Settled
+from grid.losses import LossModel
+from market.events import Entry, Lost, Opened, Rejected, Settled
 from market.exchange import Exchange
 from market.orders import (
     AdvanceClock,
@@ -94,7 +95,7 @@ class MarketModel(mesa.Model):
         root = np.random.SeedSequence(seed)
         self.ledger = ledger
         self.population = people = population or build(self.scenario, child(root, "population"))
-        settings = self.scenario.market_settings()
+        settings = self.scenario.market_settings(people.feeder)
         self.gate = grid_gate.build(people.feeder, settings)
         self.exchange = Exchange(self.gate)
         self._entries: list[Entry] = []
@@ -107,6 +108,7 @@ class MarketModel(mesa.Model):
         self.desk = Desk(people, self.exchange, groups, generator(root, "arrival"))
         self.record = Record.empty(self.scenario, seed, settings, people, self.desk)
         self.first_slot, self.slots = people.first_slot, people.slots
+        self._loss_model = None if settings.losses == "none" else LossModel(people.feeder, settings.slot_seconds)
         self._spacing = _spacing(self.scenario)
         self._settled = self.first_slot
         self._booked = 0
@@ -309,10 +311,13 @@ class MarketModel(mesa.Model):
         while self._settled < self.first_slot + self.slots and self.exchange.clock.end(self._settled) <= now:
             readings = self.record.metered[:, self._settled - self.first_slot].tolist()
             meter = RecordMeter(self._settled, dict(zip(names, readings, strict=True)))
-            for entry in self._say(meter, Settle(self._settled)):
+            lost = [losses.statement(self._loss_model, self.record, self._settled)] if self._loss_model else []
+            for entry in self._say(meter, *lost, Settle(self._settled)):
                 for event in entry.events:
                     if isinstance(event, Settled):
                         self._book_settlement(event)
+                    elif isinstance(event, Lost):
+                        self.money -= losses.book(self.record, self._rows, event)
             self._settled += 1
         self._book_trades()
 

@@ -42,6 +42,10 @@ class Record:
     """(T, C) change of injection by flexible trades [Wh]."""
     metered: Ints
     """(P, T) what flowed, injection positive [Wh]."""
+    losses: Ints
+    """(P, T) what each paid for of what the wires lost [Wh]."""
+    wires_losses: Ints
+    """(T,) what their operator paid for [Wh]."""
     times: list[tuple[int, int]] = field(default_factory=list)
     """(sequence number, time [ns]) of every move of the clock."""
     depth: list[Ladder] = field(default_factory=list)
@@ -59,8 +63,9 @@ class Record:
         cls, scenario: Scenario, seed: int, settings: MarketSettings, population: Population, desk: Desk
     ) -> Record:
         shape = (population.slots, len(population.feeder.connection_ids))
-        metered = np.zeros((len(population), population.slots), dtype=np.int64)
-        return cls(scenario, seed, settings, population, desk, np.zeros(shape, dtype=np.int64), metered)
+        metered, losses = np.zeros((2, len(population), population.slots), dtype=np.int64)
+        wires = np.zeros(population.slots, dtype=np.int64)
+        return cls(scenario, seed, settings, population, desk, np.zeros(shape, dtype=np.int64), metered, losses, wires)
 
     def time_of(self, seq: Ints) -> Ints:
         """Time [ns] of commands by their sequence numbers."""

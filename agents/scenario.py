@@ -24,7 +24,8 @@ from agents.scenario_groups import TEXT, Group, Names, Section
 from agents.scenario_rules import UTILITY
 from agents.scenario_text import ScenarioError, read_yaml
 from agents.scenario_units import Duration, Energy, Flag, Price, Real, Start, Whole
-from market.orders import Design, GateMode, MarketSettings
+from grid.feeder import Feeder
+from market.orders import Design, GateMode, LossModel, MarketSettings, NetworkTariff
 from market.slots import NS
 
 __all__ = ["UTILITY", "Scenario", "ScenarioError", "json_schema", "load_scenario", "reference"]
@@ -99,12 +100,33 @@ class Market(Section):
     max_orders: Whole = Field(default=4096, gt=0, le=1_000_000, description="Most orders that may rest in one slot")
 
 
+class NetworkCharge(Section):
+    """Fees that depend on who trades with whom, beside `grid_fee`; docs/tariffs.md explains them."""
+
+    model: Literal["flat", "distance", "level"] = Field(
+        default="flat", description="Nothing beside grid_fee, by electrical distance, or by the level that both share"
+    )
+    per_ohm: Price = Field(default=0, ge=0, description="`distance`: for each ohm between seller and buyer")
+    limits: tuple[Real, ...] = Field(
+        default=(), description="`distance`: largest distance of each band but the last [ohm], rising"
+    )
+    fees: tuple[Price, ...] = Field(default=(), description="`distance`: fee of each band, one more than limits")
+    feeder: Price = Field(default=0, ge=0, description="`level`: both on one outgoing feeder of a substation")
+    substation: Price = Field(default=0, ge=0, description="`level`: both behind one transformer")
+    beyond: Price = Field(default=0, ge=0, description="`level`: all others")
+
+
 class Tariffs(Section):
     """What the utility charges and pays for energy that is not traded locally, and what the wires cost."""
 
     retail: Price = Field(default=320_000, description="Price at which the utility sells")
     feed_in: Price = Field(default=80_000, description="Price at which the utility buys")
     grid_fee: Price = Field(default=0, ge=0, description="Paid by the buyer on every Wh traded locally")
+    network: NetworkCharge = Field(default=NetworkCharge(), description="Fees that depend on who trades with whom")
+    losses: LossModel = Field(
+        default="none", description="Who pays for what the wires lose: nobody, the operator, or all, by either rule"
+    )
+    losses_price: Price = Field(default=100_000, ge=0, description="Price at which the utility supplies the losses")
 
 
 class Network(Section):
@@ -226,8 +248,8 @@ class Scenario(Section):
         """Folder to which the paths in the scenario are relative."""
         return self._base
 
-    def market_settings(self) -> MarketSettings:
-        """The rules in the exchange's own terms."""
+    def market_settings(self, feeder: Feeder | None = None) -> MarketSettings:
+        """The rules in the exchange's own terms, on the scenario's feeder; only flat tariffs can do without one."""
         low, high = self.grid.voltage_band
         return MarketSettings(
             name=self.name,
@@ -255,8 +277,23 @@ class Scenario(Section):
             auction_closing=self.market.auctions.closing,
             spread_start=self.market.spread_clock.start,
             spread_zero_ppm=round(self.market.spread_clock.zero_at * PPM),
+            network_tariff=self._network_tariff(feeder),
+            losses=self.tariffs.losses,
+            losses_price=self.tariffs.losses_price if self.tariffs.losses != "none" else 0,
             spread_power=self.market.spread_clock.power,
         )
+
+    def _network_tariff(self, feeder: Feeder | None) -> NetworkTariff | None:
+        charge = self.tariffs.network
+        if charge.model == "flat":
+            return None
+        if feeder is None:
+            raise ValueError(f"a tariff by {charge.model} needs the feeder")
+        from grid.tariffs import by_distance, by_level  # they bring the compiled power flow
+
+        if charge.model == "level":
+            return by_level(feeder, charge.feeder, charge.substation, charge.beyond)
+        return by_distance(feeder, charge.per_ohm, charge.limits, charge.fees)
 
     def to_yaml(self) -> str:
         """The scenario as YAML text that loads to an equal scenario from any folder: its paths are absolute."""

@@ -25,7 +25,7 @@ from market.rules import MAX_AUCTIONS
 from market.slots import NS, format_time
 
 if TYPE_CHECKING:
-    from agents.scenario import Market, Tariffs, Time
+    from agents.scenario import Market, NetworkCharge, Tariffs, Time
     from agents.scenario_groups import Device, Group, Strategy
 
 DAY = 86_400
@@ -264,9 +264,27 @@ def _tariffs(tariffs: Tariffs, market: Market) -> Iterator[str]:
     for name in ("retail", "feed_in"):
         yield from _on_tick(f"tariffs.{name}", getattr(tariffs, name), market.tick)
         yield from _in_range(f"tariffs.{name}", getattr(tariffs, name), market)
+    yield from _on_tick("tariffs.grid_fee", tariffs.grid_fee, market.tick)
+    yield from _charge(tariffs.network)
     if tariffs.feed_in > tariffs.retail:
         gap = f"got {write_price(tariffs.feed_in)} and {write_price(tariffs.retail)}"
         yield f"tariffs.feed_in: must be at most retail (else buying to sell back earns money), {gap}"
+
+
+def _charge(charge: NetworkCharge) -> Iterator[str]:
+    """Fields that another model has, and bands that are none."""
+    owned = {"distance": ("per_ohm", "limits", "fees"), "level": ("feeder", "substation", "beyond")}
+    for model, names in owned.items():
+        for name in names if model != charge.model else ():
+            if getattr(charge, name):
+                yield f"tariffs.network.{name}: goes with model {model}, got model {charge.model}"
+    rising = all(low < high for low, high in zip(charge.limits, charge.limits[1:], strict=False))
+    if not rising or any(limit <= 0 for limit in charge.limits):
+        yield f"tariffs.network.limits: must be > 0 and rise, got {list(charge.limits)}"
+    if len(charge.fees) != (len(charge.limits) + 1 if charge.fees or charge.limits else 0):
+        yield f"tariffs.network.fees: must be one more than limits, got {len(charge.fees)} for {len(charge.limits)}"
+    if any(fee < 0 for fee in charge.fees):
+        yield f"tariffs.network.fees: must be >= 0, got {', '.join(map(write_price, charge.fees))}"
 
 
 def _time(time: Time, market: Market) -> Iterator[str]:

@@ -119,7 +119,10 @@ def _money(traded: Trades, account: Accounts) -> dict[str, Any]:
         "local": int((traded.price * traded.quantity)[traded.local].sum()) / NANO,
         "bills": -int(account.money.sum()) / NANO,
         "utility": account.utility / NANO,
-        "grid_fees": account.wires / NANO,
+        "grid_fees": int(account.fees.sum()) / NANO,
+        "losses": int(account.losses.sum()) / NANO,
+        "losses_operator": int(account.fees.sum() - account.wires) / NANO,
+        "wires": account.wires / NANO,
     }
 
 

@@ -184,6 +184,8 @@ def _participants(record: Record, account: Accounts, physical: Physics, without:
             "sold_utility_kwh": account.sold_utility / 1000,
             "bought_utility_kwh": account.bought_utility / 1000,
             "fees": account.fees / NANO,
+            "losses_kwh": record.losses.sum(axis=1) / 1000,
+            "losses": account.losses / NANO,
             "bill": -account.money / NANO,
         }
     )

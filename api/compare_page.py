@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from string import Template
 from typing import Any
 
-from agents.compare import DESIGNS, MEASURES, Comparison
+from agents.compare import MEASURES, Comparison
 from agents.intervals import Interval
 from api.report_html import embedded, figure, number, section, table, text
 from api.report_page import asset, in_script, plotly_js
@@ -121,7 +121,7 @@ def _cells(designs: Sequence[str], name: str, of: Callable[[str, str], Interval]
 
 
 def _designs(found: Comparison) -> str:
-    rows = [[design, DESIGNS[design].title] for design in found.designs]
+    rows = [[design, found.titles[design]] for design in found.designs]
     note = "Savings, benefits and fairness are against the same day without a local market."
     return section(
         "designs", "Designs", note, table("What was compared", [("design", None), ("what it is", None)], rows)

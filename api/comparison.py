@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from agents.compare import DESIGNS, MEASURES, Comparison, RunError, compare
+from agents.compare import DESIGNS, MEASURES, Comparison, Design, RunError, compare
 from agents.scenario import Scenario
 from api.compare_page import page, spread
 from api.console import err, note, out, say
@@ -26,8 +26,15 @@ FORMAT = 1
 """Of compare.json."""
 
 
-def run_comparison(scenario: Scenario, designs: Sequence[str], seeds: Sequence[int], jobs: int, folder: Path) -> None:
-    """Compare, print the table and write everything into `folder`.
+def run_comparison(
+    scenario: Scenario,
+    designs: Sequence[str],
+    seeds: Sequence[int],
+    jobs: int,
+    folder: Path,
+    offer: Mapping[str, Design] = DESIGNS,
+) -> None:
+    """Compare designs of an offer, print the table and write everything into `folder`.
 
     Raises CommandError if the wires do not carry what a run admitted, or on Ctrl-C; nothing is written then.
     """
@@ -38,7 +45,9 @@ def run_comparison(scenario: Scenario, designs: Sequence[str], seeds: Sequence[i
     )
     try:
         with _progress(len(seeds)) as watch:
-            found = compare(scenario, designs, list(seeds), jobs=jobs, clock=time.perf_counter, progress=watch)
+            found = compare(
+                scenario, designs, list(seeds), jobs=jobs, offer=offer, clock=time.perf_counter, progress=watch
+            )
     except RunError as error:
         raise CommandError(
             Exit.FINDING,
@@ -68,7 +77,7 @@ def write(found: Comparison, folder: Path) -> None:
         "slots": found.scenario.slots,
         "gate": found.scenario.grid.gate,
         "currency": found.scenario.market.currency,
-        "designs": {name: DESIGNS[name].title for name in found.designs},
+        "designs": dict(found.titles),
         "seeds": list(found.seeds),
         "measures": {name: {"label": MEASURES[name].label, "unit": found.unit(name)} for name in MEASURES},
         "runs": _records(found.runs),

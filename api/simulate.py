@@ -77,7 +77,7 @@ def simulate(
     results.write(folder)
     (folder / "scenario.yaml").write_text(scenario.to_yaml(), encoding="utf-8")
     (folder / "feeder.json").write_text(feeder.to_json(), encoding="utf-8")
-    show(results, scenario.market_settings())
+    show(results, scenario.market_settings(feeder))
     if report and scenario.output.report:
         say(f"Report:  {html_report.write(folder, db)}", "bold")
     say(f"Ledger:  {ledger.name}   (check it: wattbook audit {ledger.name})")

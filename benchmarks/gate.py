@@ -27,7 +27,7 @@ LARGEST_WH = 3000
 def measure(name: str) -> dict[str, str]:
     """Figures of one shipped scenario's feeder, by what was measured."""
     model = MarketModel(name, time__slots=1)
-    feeder, settings = model.population.feeder, model.scenario.market_settings()
+    feeder, settings = model.population.feeder, model.exchange.settings
     count = len(feeder.connection_ids)
     zero = np.zeros(count, dtype=np.int64)
     gate = FeederGate(feeder, settings)

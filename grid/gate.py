@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from grid.balanced import BalancedWires
 from grid.feeder import Feeder
+from grid.losses import LossModel
 from grid.phases import PhaseWires
 from grid.powerflow import PowerFlowError
 from grid.wires import Point, Rows, Wires
@@ -161,6 +162,13 @@ class FeederGate:
         twin.refresh(slot)
         return twin, rows
 
+    def losses(self, injection: Ints, reactive: Ints) -> tuple[int, Ints]:
+        """Energy lost in a slot [Wh] with injections (C,) [Wh, varh], and marginal weights; see `grid.losses`."""
+        try:
+            return self._loss_model.of(injection, reactive)
+        except PowerFlowError as error:
+            raise ValueError(str(error)) from error
+
     def close(self, slot: int) -> None:
         """Free what trading needed; the schedule is kept until `verify` has seen it."""
         at, _ = self._opened(slot)
@@ -208,6 +216,10 @@ class FeederGate:
         except PowerFlowError:
             return {}
         return dict(zip(self.wires.quantities().names, values.tolist(), strict=True))
+
+    @cached_property
+    def _loss_model(self) -> LossModel:
+        return LossModel(self.feeder, self.settings.slot_seconds)
 
     @cached_property
     def _twin(self) -> FeederGate:

@@ -8,7 +8,7 @@ asks the gate.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -66,6 +66,16 @@ class Gate(Protocol):
 
     def close(self, slot: int) -> None:
         """The slot's gate has closed; its schedule is final and its memory may go."""
+
+
+@runtime_checkable
+class Losing(Protocol):
+    """A gate that can also tell what the wires lose."""
+
+    def losses(self, injection: NDArray[np.int64], reactive: NDArray[np.int64]) -> tuple[int, NDArray[np.int64]]:
+        """Energy that a slot loses [Wh] with what its meters counted (C,) [Wh, varh], and each connection's marginal
+        weight (C,). Raises ValueError if there is no such state.
+        """
 
 
 class OpenGate:

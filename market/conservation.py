@@ -18,12 +18,22 @@ from market.events import (
     Entry,
     Expired,
     GateClosed,
+    Lost,
     Rejected,
     Settled,
     Traded,
 )
 from market.ledger import ENERGY, Posting, fold
-from market.orders import Basket, CreateMarket, MarketSettings, RecordMeter, Register, Submit
+from market.orders import (
+    Basket,
+    Command,
+    CreateMarket,
+    MarketSettings,
+    RecordLosses,
+    RecordMeter,
+    Register,
+    Submit,
+)
 from market.tariff import Fees, connection_names
 
 _FACTS = (CreateMarket, Register, RecordMeter)
@@ -111,6 +121,8 @@ class Conservation:
                 self._prices.pop(event.slot, None)
                 for number in sorted(self._resting.pop(event.slot, ())):
                     yield f"the gate of slot {event.slot} closed, but order {number} still rests"
+            elif isinstance(event, Lost):
+                yield from self._lose(event, command)
             elif isinstance(event, Settled):
                 yield from self._settle(event, posted)
 
@@ -260,6 +272,18 @@ class Conservation:
         self._orders.pop((number, order.slot), None)
         self._slots.pop(number, None)
         self._resting.get(order.slot, set()).discard(number)
+
+    def _lose(self, lost: Lost, command: Command) -> Iterator[str]:
+        settings = self._settings
+        if settings is None or not isinstance(command, RecordLosses):
+            yield f"losses of slot {lost.slot} are shared, but nobody stated them in a market"
+            return
+        contracted = dict.fromkeys(self._participants, 0) | self._contracted.get(lost.slot, {})
+        readings = self._readings.get(lost.slot, {})
+        stated = command.energy, command.weights
+        expected = settlement.lost(settings.losses, *stated, readings, contracted, settings.utility)
+        if lost.slot != command.slot or lost.lines != expected:
+            yield f"slot {lost.slot} shares its losses as {lost.lines}, but meters and weights give {expected}"
 
     def _settle(self, settled: Settled, posted: Sequence[Posting]) -> Iterator[str]:
         settings = self._settings

@@ -129,6 +129,13 @@ class Resumed(Message, frozen=True, tag="resumed"):
     participant: str = ""
 
 
+class Lost(Message, frozen=True, tag="lost"):
+    """The energy that the wires lost in a slot. Per account that pays for a part of it, alphabetically: [name, Wh]."""
+
+    slot: int
+    lines: list[tuple[str, int]]
+
+
 class Settled(Message, frozen=True, tag="settled"):
     """Per participant, alphabetically: [name, metered, contracted, imbalance] in Wh, injection positive."""
 
@@ -150,6 +157,7 @@ Event = (
     | GateClosed
     | Halted
     | Resumed
+    | Lost
     | Settled
 )
 

@@ -33,6 +33,7 @@ from market.orders import (
     Leg,
     MarketSettings,
     MassCancel,
+    RecordLosses,
     RecordMeter,
     Register,
     Resume,
@@ -137,7 +138,7 @@ class Exchange:
                 return self._halt(command)
             case Resume():
                 return [self.members.resume(command)]
-            case RecordMeter() | Settle():
+            case RecordMeter() | RecordLosses() | Settle():
                 return [self._deliver(command)]
             case Register():
                 return [self.members.register(command)]
@@ -389,15 +390,17 @@ class Exchange:
         reactive = np.array(command.reactive or [0] * size, np.int64)
         return [Accepted(), *self._books.rebase(command.slot, baseline, reactive)]
 
-    def _deliver(self, command: RecordMeter | Settle) -> Event:
+    def _deliver(self, command: RecordMeter | RecordLosses | Settle) -> Event:
         slot = command.slot
         if not is_whole(slot) or self.now is None or self.clock.phase(slot, self.now) is not Phase.DELIVERED:
             return reject("NOT_DELIVERED", f"slot {slot!r:.40} has not been delivered", "slot")
         if self._deliveries.is_settled(slot):
             return reject("ALREADY_SETTLED", f"slot {slot} is settled", "slot")
+        metered = self.members.connection.keys() - {self.settings.utility}
         if isinstance(command, RecordMeter):
-            metered = self.members.connection.keys() - {self.settings.utility}
             return self._deliveries.record(command, metered, self._intake.largest)
+        if isinstance(command, RecordLosses):
+            return self._deliveries.lose(command, metered, self.settings)
         settled = self._deliveries.settle(command, self.members.connection, self.settings.utility)
         if not isinstance(settled, Rejected):
             self._books.forget(slot)

@@ -8,6 +8,8 @@ A balance is *received less given*, of every asset. Sum over all accounts: zero,
 | traded  | WH            | seller, buyer          | -quantity, +quantity                  |
 | traded  | GO:<source>   | seller, buyer          | -quantity, +quantity, if it has one   |
 | traded  | currency      | buyer, wires           | -fee x quantity, +fee x quantity      |
+| lost    | WH            | utility, wires         | -energy, +energy                      |
+| lost    | currency      | who pays, utility      | -price x energy, +price x energy, at `losses_price` |
 | settled | WH            | participant, utility   | -imbalance, +imbalance                |
 | settled | currency      | participant, utility   | +value, -value; imbalance x feed_in if positive, else x retail |
 
@@ -21,13 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from market.events import Entry, Rejected, Settled, Traded
+from market.events import Entry, Lost, Rejected, Settled, Traded
 from market.orders import CreateMarket, MarketSettings
-from market.settlement import imbalance_money
+from market.settlement import WIRES, imbalance_money
 from market.units import cost
 
-WIRES = "wires"
-"""Account of the network operator, who receives the fees. No participant may bear its name."""
 ENERGY = "WH"
 LARGEST = 2**63 - 1
 
@@ -59,12 +59,14 @@ def postings(entry: Entry, settings: MarketSettings | None) -> list[Posting]:
     moved: list[Posting] = []
     for event in entry.events:
         kind = type(event)
-        if kind is not Traded and kind is not Settled:
+        if kind is not Traded and kind is not Settled and kind is not Lost:
             continue
         if settings is None:
             raise LedgerError(f"entry {entry.seq}: trades or settles, but no market was created before it")
         if isinstance(event, Traded):
             _trade(moved, event, settings)
+        elif isinstance(event, Lost):
+            _lose(moved, event, settings)
         elif isinstance(event, Settled):
             _settle(moved, event, settings)
     if moved:
@@ -105,6 +107,13 @@ def _trade(moved: list[Posting], trade: Traded, settings: MarketSettings) -> Non
     if trade.source:
         _move(moved, seller, buyer, f"GO:{trade.source}", quantity)
     _move(moved, buyer, WIRES, settings.currency, cost(trade.fee, quantity))
+
+
+def _lose(moved: list[Posting], lost: Lost, settings: MarketSettings) -> None:
+    """The utility supplies what the wires lose; who pays for it is paid back nothing in energy."""
+    for payer, quantity in lost.lines:
+        _move(moved, settings.utility, WIRES, ENERGY, quantity)
+        _move(moved, payer, settings.utility, settings.currency, cost(settings.losses_price, quantity))
 
 
 def _settle(moved: list[Posting], settled: Settled, settings: MarketSettings) -> None:

@@ -12,6 +12,7 @@ Scope = Literal["market", "feeder", "participant"]
 GateMode = Literal["off", "linear", "ac"]
 Design = Literal["cda", "call", "pay_as_bid", "mmr", "sdr"]
 TariffModel = Literal["distance", "level"]
+LossModel = Literal["none", "operator", "average", "marginal"]
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_defaults=True, gc=False):
@@ -81,6 +82,10 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """`cda` only: what is left when the gate closes is cleared by a call auction."""
     network_tariff: NetworkTariff | None = None
     """Fees that depend on who trades with whom, beside `grid_fee`. See `market.tariff`."""
+    losses: LossModel = "none"
+    """Who pays for the energy that the wires lose: nobody, the operator of the wires, or all by one of two rules."""
+    losses_price: int = 0
+    """Price at which the utility supplies it."""
 
 
 class CreateMarket(Message, frozen=True, tag="create_market"):
@@ -207,6 +212,17 @@ class RecordMeter(Message, frozen=True, tag="record_meter"):
     readings: dict[str, int]
 
 
+class RecordLosses(Message, frozen=True, tag="record_losses"):
+    """What the wires lost in a metered slot, as their operator states it, before the slot is settled."""
+
+    slot: int
+    energy: int
+    """[Wh]"""
+    weights: dict[str, int] = {}
+    """Only where losses are shared by `marginal`: by what the energy is shared, also below zero where a participant
+    relieves the wires. If they do not sum to more than zero, the operator pays."""
+
+
 class Settle(Message, frozen=True, tag="settle"):
     """Settle the metered slot: what was metered beyond the contracts is bought from or sold to the utility."""
 
@@ -226,5 +242,6 @@ Command = (
     | Halt
     | Resume
     | RecordMeter
+    | RecordLosses
     | Settle
 )

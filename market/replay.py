@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from market.capacity import CapacityRows, Gate, Verdict
+from market.capacity import CapacityRows, Gate, Losing, Verdict
 from market.closing import Grant
 from market.events import Accepted, Auctioned, Entry, GateClosed, Granted, Limited, Traded
 from market.exchange import Exchange
 from market.ledger import market_settings
+from market.loss_check import LossCheck
 from market.orders import CreateMarket, MarketSettings, Submit
 from market.store import Ledger
 from market.tariff import connection_names
@@ -161,6 +162,7 @@ class Replayer:
         self._gate: Gate = _NoGate()
         self._exchange = Exchange(self._gate)
         self._created = False
+        self._losses: LossCheck | None = None
 
     @property
     def exchange(self) -> Exchange:
@@ -181,6 +183,8 @@ class Replayer:
                     self._gate = self._factory(settings, entry.command.feeder)
                     self._exchange = Exchange(self._gate)
                     self._exchange.seq = entry.seq - 1
+                    if isinstance(self._gate, Losing) and settings.losses != "none":
+                        self._losses = LossCheck(self._gate, self._exchange)
                     return early or self._compare(entries[place:])
         return self._compare(entries)
 
@@ -191,6 +195,9 @@ class Replayer:
         for entry, result in zip(entries, results, strict=True):
             if entry != result:
                 return Mismatch(entry.seq, _difference(entry, result))
+            wrong = self._losses.follow(entry) if self._losses is not None else ""
+            if wrong:
+                return Mismatch(entry.seq, wrong)
         return None
 
 

@@ -47,6 +47,7 @@ CODES = {
     "BAD_BASELINE": "The baseline does not give one whole number per connection.",
     "NOT_DELIVERED": "The slot has not been delivered yet.",
     "BAD_READING": "A meter reading is no whole number of Wh, too large to be paid for exactly, or of nobody.",
+    "BAD_LOSSES": "The market shares no losses, those of the slot are known, or energy or weights make no sense.",
     "NOT_METERED": "The slot has no meter readings yet.",
     "ALREADY_SETTLED": "The slot is settled.",
 }
@@ -140,6 +141,8 @@ def _price_problems(s: MarketSettings) -> list[str]:
         found.append(f"price_floor: must be below price_cap {s.price_cap}, got {s.price_floor}")
     elif s.tick > 0:
         found += tariff.problems(s)
+        if not 0 <= s.losses_price <= tariff.MOST:
+            found.append(f"losses_price: must be from 0 to {tariff.MOST}, got {s.losses_price}")
         if (s.price_cap - s.price_floor) % s.tick:
             found.append(f"price_cap: must be a whole number of ticks above price_floor, got {s.price_cap}")
         if (s.price_cap - s.price_floor) // s.tick >= MAX_LEVELS:

@@ -19,8 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from market.orders import MarketSettings
+from market.orders import LossModel, MarketSettings
 from market.units import Money, cost
+
+WIRES = "wires"
+"""Account of the operator of the wires. No participant may bear its name."""
 
 Line = tuple[str, int, int, int]
 """participant, metered, contracted, imbalance [Wh], as `market.events.Settled` carries them."""
@@ -50,6 +53,31 @@ def lines(metered: Mapping[str, int], contracted: Mapping[str, int], utility: st
 def missing(metered: Mapping[str, int], contracted: Mapping[str, int], utility: str) -> list[str]:
     """Participants whom `lines` settles as contracted because no reading of them is known, alphabetically."""
     return sorted(contracted.keys() - metered.keys() - {utility})
+
+
+def loss_shares(energy: int, weights: Mapping[str, int]) -> list[tuple[str, int]]:
+    """`energy` Wh in proportion to the weights by largest remainders, equals by name; alphabetically, without zeros.
+
+    The parts sum to `energy`. If the weights do not sum to more than zero, all of it is the wires' own.
+    """
+    total = sum(weights.values())
+    if total <= 0:
+        return [(WIRES, energy)] if energy else []
+    exact = {name: divmod(energy * weight, total) for name, weight in sorted(weights.items())}
+    left = energy - sum(whole for whole, _ in exact.values())
+    raised = set(sorted(exact, key=lambda name: -exact[name][1])[:left])
+    parts = {name: whole + (name in raised) for name, (whole, _) in exact.items()}
+    return [(name, part) for name, part in parts.items() if part]
+
+
+def lost(
+    model: LossModel, energy: int, weights: Mapping[str, int], metered: Mapping[str, int],
+    contracted: Mapping[str, int], utility: str,
+) -> list[tuple[str, int]]:  # fmt: skip
+    """Who pays for how much [Wh] of what the wires lost in a slot; for `average` by the energy that each meter saw."""
+    if model == "average":
+        weights = {name: abs(reading) for name, reading, _, _ in lines(metered, contracted, utility)}
+    return loss_shares(energy, weights if model != "operator" else {})
 
 
 def imbalance_money(imbalance: int, settings: MarketSettings) -> Money:

@@ -22,7 +22,9 @@ Ints = NDArray[np.int64]
 
 MILLION = 1_000_000
 MOST = 10**9
-"""Largest rate, and largest sum of all lengths: their product stays within 64 bits."""
+"""Largest fee and rate [milli-currency/MWh]."""
+FARTHEST = 2**62
+"""Largest product of the rate and the sum of all lengths."""
 NEVER = 2**30
 """A fee in ticks that no two orders reach."""
 
@@ -103,8 +105,8 @@ def problems(settings: MarketSettings) -> list[str]:
         found.append(f"{path}.parent: must name, for each node but the first, one before it, with as many lengths")
     elif any(not 0 <= place < size for place in tariff.place):
         found.append(f"{path}.place: must be nodes from 0 to {size - 1}")
-    if any(length < 0 for length in tariff.length) or sum(tariff.length) > MOST:
-        found.append(f"{path}.length: must be >= 0 and sum to at most {MOST}")
+    if any(length < 0 for length in tariff.length) or sum(tariff.length) * max(tariff.rate, 1) > FARTHEST:
+        found.append(f"{path}.length: must be >= 0, and their sum times rate at most {FARTHEST}")
     if not 0 <= tariff.rate <= MOST:
         found.append(f"{path}.rate: must be from 0 to {MOST}, got {tariff.rate}")
     rising = all(low < high for low, high in zip(tariff.limits, tariff.limits[1:], strict=False))

@@ -27,6 +27,14 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    tariffs: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare the scenario's tariffs with those of this one, under its own design; may be repeated.",
+            metavar="NAME|FILE",
+            show_default=False,
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds each design runs with.", min=1, max=MOST_SEEDS)] = 10,
     seed: Annotated[
         int | None, typer.Option(help="The first of them; by default the scenario's.", min=0, show_default=False)
@@ -47,7 +55,8 @@ def compare(
 ) -> None:
     """Run a scenario under several market designs and many seeds; print, plot and keep the figures side by side.
 
-    All designs of one seed share participants, weather and wires. The folder, runs/NAME-compare if not given, gets
+    All designs of one seed share participants, weather and wires. With --tariffs the columns are not designs but the
+    tariffs of several scenarios, under the participants of the first. The folder, runs/NAME-compare if not given, gets
     runs.csv (a row per seed and design), table.csv (means and 95 % confidence intervals), compare.json (both) and
     compare.html.
     """
@@ -59,17 +68,20 @@ def compare(
     chosen = load(scenario)
     if changes:
         chosen = chosen.changed(**changes)
-    from agents.compare import DESIGNS, problems  # after the cheap checks: it brings the engine
+    if tariffs and designs is not None:
+        raise CommandError(Exit.INPUT, "--designs and --tariffs: give one of the two")
+    from agents.compare import DESIGNS, problems, tariff_designs  # after the cheap checks: it brings the engine
 
-    wanted = _split(designs) if designs is not None else [name for name in DESIGNS if not problems([name])]
-    found = problems(wanted)
+    offer = tariff_designs(chosen, [load(name) for name in tariffs]) if tariffs else DESIGNS
+    wanted = _split(designs) if designs is not None else [name for name in offer if not problems([name], offer)]
+    found = problems(wanted, offer)
     if found:
         raise CommandError(Exit.INPUT, *(f"--{line}" for line in found))
     first = chosen.seed if seed is None else seed
     folder = _folder(f"{chosen.name}-compare", out, force)
     from api.comparison import run_comparison
 
-    run_comparison(chosen, wanted, range(first, first + seeds), jobs or os.cpu_count() or 1, folder)
+    run_comparison(chosen, wanted, range(first, first + seeds), jobs or os.cpu_count() or 1, folder, offer)
 
 
 def _split(designs: str) -> list[str]:

@@ -19,6 +19,7 @@ from market.events import (
     Expired,
     GateClosed,
     Halted,
+    Lost,
     Opened,
     Resumed,
     Settled,
@@ -35,6 +36,7 @@ from market.orders import (
     Leg,
     MarketSettings,
     MassCancel,
+    RecordLosses,
     RecordMeter,
     Register,
     Resume,
@@ -44,6 +46,7 @@ from market.orders import (
 )
 from tests.market.naive import NaiveBook, Resting
 from tests.market.naive_rules import (
+    LARGEST_NUMBER,
     SECOND,
     No,
     force_problem,
@@ -83,6 +86,7 @@ class NaiveExchange:
         self.contracts: dict[int, dict[str, int]] = {}
         self.readings: dict[int, dict[str, int]] = {}
         self.settled: set[int] = set()
+        self.lost: set[int] = set()
 
     def apply(self, command: Command) -> list[Event]:
         self.seq += 1
@@ -102,6 +106,7 @@ class NaiveExchange:
             Basket: self.basket,
             UpdateGrid: self.update_grid,
             RecordMeter: self.record_meter,
+            RecordLosses: self.record_losses,
             Settle: self.settle,
         }
         events = handlers[type(command)](command)
@@ -404,6 +409,31 @@ class NaiveExchange:
         self.readings.setdefault(command.slot, {}).update(command.readings)
         return [Accepted()]
 
+    def record_losses(self, command: RecordLosses) -> list[Event]:
+        s, slot, weights = self.settings, command.slot, command.weights
+        wrong = self.delivery_problem(slot)
+        if wrong is None and slot not in self.readings:
+            wrong = no("NOT_METERED", "slot")
+        if wrong is None and slot in self.lost:
+            wrong = no("BAD_LOSSES", "slot")
+        most = LARGEST_NUMBER // max(s.losses_price, 1) // 100
+        if wrong is None and (s.losses == "none" or not whole(command.energy) or not 0 <= command.energy <= most):
+            wrong = no("BAD_LOSSES", "energy")
+        metered = self.members.keys() - {s.utility}
+        if wrong is None and (
+            (weights and s.losses != "marginal")
+            or any(name not in metered or not whole(weight) for name, weight in weights.items())
+            or any(0 < 100 * sum(weights.values()) < abs(weight) for weight in weights.values())
+        ):
+            wrong = no("BAD_LOSSES", "weights")
+        if wrong:
+            return [wrong]
+        self.lost.add(slot)
+        if s.losses == "average":
+            contracts = dict.fromkeys(metered, 0) | self.contracts.get(slot, {})
+            weights = {name: abs(self.readings[slot].get(name, contracts[name])) for name in metered}
+        return [Lost(slot, shared(command.energy, weights))]
+
     def settle(self, command: Settle) -> list[Event]:
         wrong = self.delivery_problem(command.slot)
         if wrong is None and command.slot not in self.readings:
@@ -417,6 +447,18 @@ class NaiveExchange:
             metered = self.readings[command.slot].get(name, contract)
             lines.append((name, metered, contract, metered - contract))
         return [Settled(command.slot, lines)]
+
+
+def shared(energy: int, weights: dict[str, int]) -> list[tuple[str, int]]:
+    """Wh by largest remainders, one after the other to whoever lacks most of a whole one."""
+    total = sum(weights.values())
+    if total <= 0:
+        return [("wires", energy)] if energy else []
+    exact = {name: Fraction(energy * weight, total) for name, weight in weights.items()}
+    given = {name: math.floor(part) for name, part in exact.items()}
+    while sum(given.values()) < energy:
+        given[min(exact, key=lambda name: (given[name] - exact[name], name))] += 1
+    return sorted((name, part) for name, part in given.items() if part)
 
 
 def find(book: NaiveBook, number: int) -> Resting:

@@ -36,6 +36,10 @@ def rules(fee: int = 0, tariff: dict[str, Any] | None = None, **changes: Any) ->
     return msgspec.structs.replace(SETTINGS, grid_fee=fee, network_tariff=network, **changes)
 
 
+def replaced(rules: Any, tariff: NetworkTariff) -> Any:
+    return msgspec.structs.replace(rules, network_tariff=tariff)
+
+
 def opened(terms: Any) -> tuple[Exchange, list[Any], int]:
     market = Exchange(OpenGate(day.CONNECTIONS))
     commands: list[Command] = [CreateMarket(terms, day.FEEDER)]

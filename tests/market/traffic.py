@@ -20,6 +20,7 @@ from market.orders import (
     Leg,
     MarketSettings,
     MassCancel,
+    RecordLosses,
     RecordMeter,
     Register,
     Resume,
@@ -36,7 +37,7 @@ NAMES = ("anna", "ben", "cleo", "dora", "emil", "utility")
 LIMITS = {"c0": 0, "c1": 150, "c2": 400, "c3": 1000, "c4": 60, "slack": 0, "spare": 300}
 """Connections and by how much each may change its injection [Wh]."""
 START = parse_time("2016-06-21T12:00:00Z")
-MARKET = msgspec.structs.replace(SETTINGS, max_orders=20)
+MARKET = msgspec.structs.replace(SETTINGS, max_orders=20, losses="marginal", losses_price=12_000)
 BEYOND = (-(2**53), 2**53, 2**63 - 1, -(2**63), 2**64, 10**30)
 """Whole numbers that no journal can carry."""
 ODD = (float("nan"), float("inf"), 1.5, True, "7", None)
@@ -103,6 +104,7 @@ class Traffic:
             (0.02, self.baseline),
             (0.015, self.clock),
             (0.02, self.meter),
+            (0.02, self.losses),
             (0.02, self.settle),
             (0.01, self.register),
             (0.005, self.create),
@@ -324,6 +326,16 @@ class Traffic:
         if dice.chance(0.15):
             readings |= dice.pick(({"zoe": 1}, {"utility": 1}, {"anna": dice.pick(self.odd)}))
         return RecordMeter(self.slot_to_settle(), readings)
+
+    def losses(self) -> Command:
+        dice = self.dice
+        weights: dict[str, Any] = {name: dice.between(-20, 90) for name in NAMES[:5] if dice.chance(0.5)}
+        energy: Any = dice.between(0, 60)
+        if dice.chance(0.15):
+            weights |= dice.pick(({"zoe": 1}, {"utility": 1}, {"anna": dice.pick(self.odd)}))
+        elif dice.chance(0.1):
+            energy = dice.pick((*self.odd, -1, 2**50))
+        return RecordLosses(self.slot_to_settle(), energy, weights)
 
     def settle(self) -> Command:
         return Settle(self.slot_to_settle())

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from market.conservation import Conservation
-from market.events import Accepted, Amended, Cancelled, Entry, Expired, GateClosed, Rejected, Settled, Traded
+from market.events import Accepted, Amended, Cancelled, Entry, Expired, GateClosed, Lost, Rejected, Settled, Traded
 from market.ledger import postings
 from market.orders import AdvanceClock, Amend, Basket, CreateMarket, Leg, MarketSettings, Register, Submit, UpdateGrid
 
@@ -109,9 +109,10 @@ class Watch:
         assert (bid.side, ask.side) == ("buy", "sell")
         assert (bid.participant, ask.participant) == (event.buyer, event.seller)
         assert bid.participant != ask.participant
-        assert ask.price <= event.price <= bid.price
+        assert ask.price <= event.price <= event.price + event.fee <= bid.price
         older = min(bid, ask, key=lambda order: order.turn)
-        assert (event.price, event.resting) == (older.price, older.side)
+        paid = event.price + (event.fee if older is bid else 0)
+        assert (paid, event.resting) == (older.price, older.side)
         assert 0 < event.quantity <= min(bid.left, ask.left)
         assert event.quantity % self.settings.lot == 0
         assert bid.suits(ask)
@@ -192,6 +193,9 @@ class Watch:
             self.balance[account, asset] = self.balance.get((account, asset), 0) + amount
         assert not any(sums.values())
         for event in entry.events:
+            if isinstance(event, Lost):
+                assert self.settings is not None
+                self.energy[self.settings.utility] -= sum(quantity for _, quantity in event.lines)
             if isinstance(event, Settled):
                 assert self.settings is not None
                 for name, metered, contracted, imbalance in event.lines:
