@@ -4,10 +4,11 @@ A *want* is what one participant has to sell or to buy in one slot, of one kind:
 flexible energy, which flows only if it is traded. Limits are what trading locally must beat: for firm energy the
 utility's price, at which it settles otherwise, if the participant's own value or cost is not narrower.
 
-Strategies see *net* prices: what a neighbour pays and gets, the wires' least fee taken off. A bid goes to the exchange
-with that fee added, and prices come back without it; the utility, whose trades bear no fee, is as much cheaper for
-buyers. With one fee for all pairs this is exact. Where fees differ, distant neighbours are dearer than they look: the
-exchange passes such pairs over until a bid is high enough.
+Strategies see *net* prices: what a neighbour pays and gets, the typical fee of the wires taken off. A bid goes to the
+exchange with that fee added, and prices come back without it; the utility, whose trades bear no fee, is as much cheaper
+for buyers. With one fee for all pairs this is exact. Where fees differ it is the median: the exchange passes distant
+pairs over until a bid is high enough. With the least fee, bids and asks would seem to meet and not trade, and traders
+who learn from shouts would stop there.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Desk:
     ) -> None:
         self._exchange = exchange
         self._settings = settings = exchange.settings
-        self._fee = fee = exchange.fees.least
+        self._fee = fee = exchange.fees.typical
         self.groups = groups
         self._arrival = arrival
         self._names = population.ids

@@ -56,7 +56,7 @@ def limit_words(element: str) -> tuple[str, str]:
 
 def headline(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
     """Label, value, unit, note and tone of each figure."""
-    return [*_trade(summary, settings), *_money(summary), *_wires(summary, settings), *_run(summary)]
+    return [*_trade(summary, settings), *_money(summary, settings), *_wires(summary, settings), *_run(summary)]
 
 
 def _tile(label: str, value: str, unit: str = "", note: str = "", tone: str = "") -> Tile:
@@ -67,7 +67,7 @@ def _trade(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
     energy, price = summary["energy"], summary["price"]
     part = energy["local_kwh"] / energy["load_kwh"] if energy["load_kwh"] else None
     between = f"utility: sells at {ct_per_kwh(settings.retail):g}, buys at {ct_per_kwh(settings.feed_in):g}"
-    fee = f"; grid fee {ct_per_kwh(settings.grid_fee):g}" if settings.grid_fee else ""
+    fee = f"; {tariff(settings)}" if settings.grid_fee or settings.network_tariff else ""
     without = summary.get("without_local_trading")
     before = f"{_percent(without['self_sufficiency'])} % without local trading" if without else ""
     return [
@@ -80,7 +80,25 @@ def _trade(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
     ]
 
 
-def _money(summary: dict[str, Any]) -> list[Tile]:
+def tariff(settings: MarketSettings) -> str:
+    """What the wires charge, in a few words."""
+    charge = settings.network_tariff
+    base = f"grid fee {ct_per_kwh(settings.grid_fee):g} ct/kWh"
+    return base if charge is None else f"{base} and more by {charge.model}"
+
+
+def _wires_account(summary: dict[str, Any], settings: MarketSettings) -> Tile:
+    """What the operator of the wires earned, and what became of the losses."""
+    money, lost = summary["money"], f"{number(summary['grid']['losses_kwh'], 1)} kWh lost"
+    paid = {
+        "none": f"{lost}, which nobody pays for",
+        "operator": f"{lost}, for which it paid {number(money['losses_operator'])}",
+    }.get(settings.losses, f"{lost}, for which participants paid {number(money['losses'])} by {settings.losses} shares")
+    note = f"fees {number(money['grid_fees'])} ({tariff(settings)}); {paid}"
+    return _tile("The wires earned", number(money["wires"]), summary["currency"], note)
+
+
+def _money(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
     currency, welfare = summary["currency"], summary["welfare"]
     tiles = []
     without = summary.get("without_local_trading")
@@ -93,6 +111,7 @@ def _money(summary: dict[str, Any]) -> list[Tile]:
                 f"{without['better_off']} participants better off, {without['worse_off']} worse off",
             )
         )
+    tiles.append(_wires_account(summary, settings))
     note = "of the optimum that the wires allow"
     if summary["grid"]["violations"] and (welfare["share"] or 0) > 1:
         note += ", by trading what they do not carry"

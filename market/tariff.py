@@ -54,9 +54,9 @@ class Fees:
         self.tick = settings.tick
         self.levels: NDArray[np.int32] = _levels(settings, connections)
         """(C + 1, C + 1) in ticks, the last of each for orders without a connection; (0, 0) if nobody pays a fee."""
-        local = self.levels[:connections, :connections][~np.eye(len(self.levels[1:]), dtype=np.bool_)]
-        self.least: int = int(local.min(initial=NEVER)) * self.tick if local.size else 0
-        """Least fee between two connections [milli-currency/MWh]."""
+        local = np.sort(self.levels[:connections, :connections][~np.eye(len(self.levels[1:]), dtype=np.bool_)])
+        self.least, self.typical = (int(local[at]) * self.tick if local.size else 0 for at in (0, len(local) // 2))
+        """Least and median fee between two connections [milli-currency/MWh]."""
 
     def __bool__(self) -> bool:
         return self.levels.size > 0

@@ -90,7 +90,7 @@ class Market:
     feed_in: int
     """The utility's standing bid in every slot."""
     grid_fee: int
-    """Least fee of the wires, which all prices here but `retail` leave out; the utility's energy bears none."""
+    """Typical fee of the wires, which all prices here but `retail` leave out; the utility's energy bears none."""
 
 
 @dataclass(frozen=True, slots=True)
