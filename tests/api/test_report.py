@@ -149,6 +149,7 @@ def test_figures_beyond_a_limit_are_marked_and_the_gate_is_named() -> None:
         "energy": {"local_kwh": 1.0, "load_kwh": 2.0, "trades": 3, "self_sufficiency": 0.5}, "price": {"mean_ct": 20.0},
         "welfare": {"share": 1.1, "congested_slots": 1, "congestion_cost": 2.0},
         "limited": {"refused": 0, "trimmed": 0},
+        "money": {"wires": 1.5, "grid_fees": 1.5, "losses": 0.0, "losses_operator": 0.0},
     }  # fmt: skip
     tiles = {tile["label"]: tile for tile in headline(summary, SETTINGS)}
     assert {label for label, tile in tiles.items() if tile["tone"] == "bad"} == {"Voltage", "Limits violated"}
