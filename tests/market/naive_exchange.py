@@ -46,17 +46,18 @@ from market.orders import (
 )
 from tests.market.naive import NaiveBook, Resting
 from tests.market.naive_rules import (
-    LARGEST_NUMBER,
     SECOND,
     No,
     force_problem,
     is_name,
     largest,
+    losses_problem,
     nanoseconds,
     no,
     order_problem,
     price_problem,
     quantity_problem,
+    shared,
     whole,
 )
 
@@ -416,16 +417,8 @@ class NaiveExchange:
             wrong = no("NOT_METERED", "slot")
         if wrong is None and slot in self.lost:
             wrong = no("BAD_LOSSES", "slot")
-        most = LARGEST_NUMBER // max(s.losses_price, 1) // 100
-        if wrong is None and (s.losses == "none" or not whole(command.energy) or not 0 <= command.energy <= most):
-            wrong = no("BAD_LOSSES", "energy")
         metered = self.members.keys() - {s.utility}
-        if wrong is None and (
-            (weights and s.losses != "marginal")
-            or any(name not in metered or not whole(weight) for name, weight in weights.items())
-            or any(0 < 100 * sum(weights.values()) < abs(weight) for weight in weights.values())
-        ):
-            wrong = no("BAD_LOSSES", "weights")
+        wrong = wrong or losses_problem(command, metered, s)
         if wrong:
             return [wrong]
         self.lost.add(slot)
@@ -447,18 +440,6 @@ class NaiveExchange:
             metered = self.readings[command.slot].get(name, contract)
             lines.append((name, metered, contract, metered - contract))
         return [Settled(command.slot, lines)]
-
-
-def shared(energy: int, weights: dict[str, int]) -> list[tuple[str, int]]:
-    """Wh by largest remainders, one after the other to whoever lacks most of a whole one."""
-    total = sum(weights.values())
-    if total <= 0:
-        return [("wires", energy)] if energy else []
-    exact = {name: Fraction(energy * weight, total) for name, weight in weights.items()}
-    given = {name: math.floor(part) for name, part in exact.items()}
-    while sum(given.values()) < energy:
-        given[min(exact, key=lambda name: (given[name] - exact[name], name))] += 1
-    return sorted((name, part) for name, part in given.items() if part)
 
 
 def find(book: NaiveBook, number: int) -> Resting:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Set
 from datetime import datetime
+from fractions import Fraction
 
 from market.events import Rejected
-from market.orders import Leg, MarketSettings, Submit
+from market.orders import Leg, MarketSettings, RecordLosses, Submit
 
 LARGEST_NUMBER = 2**53 - 1
 SECOND = 10**9
@@ -87,3 +90,27 @@ def force_problem(order: Submit, now: int, s: MarketSettings) -> No:
         if end is None or end <= now:
             return no("BAD_TIME", "good_till")
     return None
+
+
+def losses_problem(command: RecordLosses, metered: Set[str], s: MarketSettings) -> No:
+    """What is wrong with a statement of losses; `metered` are those who have a meter."""
+    weights, most = command.weights, LARGEST_NUMBER // max(s.losses_price, 1) // 100
+    if s.losses == "none" or not whole(command.energy) or not 0 <= command.energy <= most:
+        return no("BAD_LOSSES", "energy")
+    strange = any(name not in metered or not whole(weight) for name, weight in weights.items())
+    if (weights and s.losses != "marginal") or strange:
+        return no("BAD_LOSSES", "weights")
+    far = any(0 < 100 * sum(weights.values()) < abs(weight) for weight in weights.values())
+    return no("BAD_LOSSES", "weights") if far else None
+
+
+def shared(energy: int, weights: dict[str, int]) -> list[tuple[str, int]]:
+    """Wh by largest remainders, one after the other to whoever lacks most of a whole one."""
+    total = sum(weights.values())
+    if total <= 0:
+        return [("wires", energy)] if energy else []
+    exact = {name: Fraction(energy * weight, total) for name, weight in weights.items()}
+    given = {name: math.floor(part) for name, part in exact.items()}
+    while sum(given.values()) < energy:
+        given[min(exact, key=lambda name: (given[name] - exact[name], name))] += 1
+    return sorted((name, part) for name, part in given.items() if part)
