@@ -23,7 +23,7 @@ from agents.optimum import Wants
 from agents.population import SOURCES, Population
 from agents.strategies import NO_PRICE, Orders, Shouts, Strategy, Traders
 from agents.strategies.columns import Market
-from market.events import Entry, Limited, Rejected, Traded
+from market.events import Amended, Entry, Limited, Rejected, Traded
 from market.exchange import Exchange
 from market.orders import Amend, Cancel, Command, MarketSettings, Side, Submit
 from market.slots import NS
@@ -98,7 +98,7 @@ class Desk:
         self._exchange = exchange
         self._settings = settings = exchange.settings
         self._fee = fee = exchange.fees.typical
-        self.groups = groups
+        self.groups = list(groups)
         self._arrival = arrival
         self._names = population.ids
         self._sources = [SOURCES[index] for index in population.source.tolist()]
@@ -174,6 +174,35 @@ class Desk:
         self.resting[mine] = 0
         for order in self.order[mine].tolist():
             self._wants.pop(order, None)
+
+    def go_on(self, exchange: Exchange, arrival: np.random.Generator) -> None:
+        """Trade in this exchange from now on, with the randomness of arrivals from here."""
+        self._exchange, self._arrival = exchange, arrival
+
+    # -- from a journal ------------------------------------------------------------------------------------------
+
+    def recall(self, number: int, command: Submit, member: int) -> None:
+        """Know an order of a row of the population by its number; no other than that of a want."""
+        if not self._first <= command.slot < self._first + len(self._last):
+            return
+        rows, kind = self.rows(command.slot), 2 * (command.side == "sell") + command.flexible
+        found = rows.start + np.flatnonzero((self.member[rows] == member) & (self.kind[rows] == kind))
+        for want in found.tolist():
+            self._wants[number] = want
+            self.order[want], self.filled[want] = number, 0
+            self.live[want], self.resting[want] = command.price, command.quantity
+
+    def recall_change(self, event: Amended) -> None:
+        """Know another price and total quantity of an order."""
+        want = self._wants.get(event.order, UTILITY)
+        if want != UTILITY:
+            self.live[want], self.resting[want] = event.price, event.quantity - self.filled[want]
+
+    def recall_end(self, order: int) -> None:
+        """Know that an order is gone."""
+        want = self._wants.get(order, UTILITY)
+        if want != UTILITY:
+            self._drop(want)
 
     # -- quotes out ----------------------------------------------------------------------------------------------
 
@@ -341,7 +370,12 @@ class Desk:
                 self._limit(entry.seq, event, {})
 
     def _deal(self, seq: int, event: Traded, known: Mapping[int, int]) -> None:
-        """Book a trade; `known` has the wants of orders that are too new for the index."""
+        """Book a trade; `known` has the wants of orders that are too new for the index.
+
+        Trades of visitors in slots before or after those of the run are none of its business.
+        """
+        if not 0 <= event.slot - self._first < len(self._last):
+            return
         buy, sell = (
             known[order] if order in known else self._wants.get(order, UTILITY)
             for order in (event.buy_order, event.sell_order)

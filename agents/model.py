@@ -9,7 +9,7 @@ that was said and done goes to the ledger in one transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import index
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,10 +19,12 @@ import numpy as np
 
 from agents import losses, tables
 from agents.desk import Desk, Group
+from agents.figures import AGENT_COLUMNS, MODEL_COLUMNS, Figures
 from agents.participant import Participant
 from agents.population import Population, StrategyUse, build
 from agents.record import Ladder, Record
 from agents.results import Results
+from agents.resumption import check, closed_slots, remember
 from agents.scenario import UTILITY, Scenario, ScenarioError, load_scenario
 from agents.scenario_files import UTILITY_CONNECTION
 from agents.seeds import child, generator
@@ -45,7 +47,7 @@ from market.orders import (
 )
 from market.settlement import imbalance_money
 from market.slots import NS, format_time
-from market.units import MAX_EXACT, NANO, PRICE_PER_CT_KWH, cost
+from market.units import MAX_EXACT, cost
 
 SHIPPED = Path(__file__).resolve().parent.parent / "scenarios"
 UTILITY_WH = 10**9
@@ -63,7 +65,7 @@ class Journal(Protocol):
         """Keep all of the entries or, raising an error, none."""
 
 
-class MarketModel(mesa.Model):
+class MarketModel(Figures, mesa.Model):
     """A local market for the slots of one scenario.
 
     `scenario` is a Scenario, the path of a YAML file, or the name of a shipped one. ``seed=3`` overrides the
@@ -121,7 +123,7 @@ class MarketModel(mesa.Model):
         self.participants = [Participant(self, row, strategies[row]) for row in range(len(people))]
         self._register()
         self.datacollector = mesa.DataCollector(
-            {name: name for name in _MODEL_COLUMNS}, {name: name for name in _AGENT_COLUMNS}
+            {name: name for name in MODEL_COLUMNS}, {name: name for name in AGENT_COLUMNS}
         )
 
     @property
@@ -167,6 +169,26 @@ class MarketModel(mesa.Model):
         while self.running:
             self.steps += 1
             yield from self._moments()
+
+    def go_on(self, exchange: Exchange, entries: Callable[[], Iterable[Entry]]) -> None:
+        """Go on from the end of a journal: `entries()` reads it from its start, `exchange` is as it left it.
+
+        For a model that has not run. Neighbours keep their orders; strategies start to learn anew. Raises
+        ScenarioError if the journal is that of another market.
+        """
+        check(next(iter(entries())), self.exchange.settings, self.population.feeder.to_json())
+        self._entries.clear()
+        self.exchange, self.gate = exchange, exchange.gate
+        root = np.random.SeedSequence([self.record.seed, exchange.seq])
+        self.desk.go_on(exchange, generator(root, "arrival"))
+        for number, group in enumerate(self.desk.groups):
+            self.desk.groups[number] = group._replace(rng=generator(root, "strategy", str(number)))
+        remember(self.desk, self.population, entries())
+        self.steps = closed_slots(self.record, exchange)
+        self.running = self.steps < self.slots
+        while self._settled < self.first_slot + self.slots and exchange.is_settled(self._settled):
+            self._settled += 1
+        self._book_trades()
 
     def visit(self, now: int, commands: Sequence[Command]) -> list[Entry]:
         """Commands of others at `now` [ns], before the next moment: answers, in order. `drain` has them too."""
@@ -258,6 +280,8 @@ class MarketModel(mesa.Model):
         for begin in range(start, gate, clock.length):
             for number in range(rounds):
                 moment = begin + number * clock.length // rounds
+                if moment < (self.exchange.now or moment):
+                    continue  # the journal that this goes on from is past it
                 yield moment
                 self._advance(moment)
                 actions, commands = self.desk.quote(self._spacing)
@@ -346,74 +370,6 @@ class MarketModel(mesa.Model):
         """Trades between participants for a slot so far: number, Wh, nano-currency."""
         number, energy, money = self._local[slot - self.first_slot].tolist()
         return number, energy, money
-
-    # -- figures of the last step, for the data collector --------------------------------------------------------
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Totals so far: orders sent, local trades, their energy [Wh], matches that the wires trimmed or refused."""
-        trades, energy, _ = self._local.sum(axis=0).tolist()
-        orders = sum(self.record.orders)
-        return {"orders": orders, "trades": trades, "wh": energy, "limited": len(self.desk.limits)}
-
-    @property
-    def slot(self) -> int:
-        """Number of the slot whose gate has closed."""
-        return int(self.first_slot + self.steps - 1)
-
-    @property
-    def delivery(self) -> str:
-        """Begin of its delivery, ISO 8601 UTC."""
-        return format_time(self.exchange.clock.start(self.slot))
-
-    @property
-    def orders(self) -> int:
-        """Orders and changes of orders in the step, of all open slots."""
-        return self.record.orders[-1]
-
-    @property
-    def trades(self) -> int:
-        """Local trades of the slot."""
-        return int(self._local[self.steps - 1, 0])
-
-    @property
-    def traded_kwh(self) -> float:
-        return int(self._local[self.steps - 1, 1]) / 1000
-
-    @property
-    def price_ct(self) -> float:
-        """Volume-weighted price of the slot's local trades [ct/kWh]; NaN without any."""
-        _, energy, money = self._local[self.steps - 1].tolist()
-        return money / energy / PRICE_PER_CT_KWH if energy else float("nan")
-
-    @property
-    def u_min_pu(self) -> float:
-        return float(self.record.flows[-1].u_low_pu.min())
-
-    @property
-    def u_max_pu(self) -> float:
-        return float(self.record.flows[-1].u_high_pu.max())
-
-    @property
-    def loading_max(self) -> float:
-        """Largest loading of a branch, 1 is full."""
-        return float(self.record.flows[-1].loading.max(initial=0.0))
-
-    @property
-    def loss_kwh(self) -> float:
-        return float(self.record.flows[-1].loss_w[0]) * self.scenario.slot_hours / 1000
-
-    @property
-    def bills(self) -> float:
-        """What all participants have paid less what they have received so far."""
-        return -int(self.money.sum()) / NANO
-
-
-_MODEL_COLUMNS = (
-    "slot", "delivery", "orders", "trades", "traded_kwh", "price_ct", "u_min_pu", "u_max_pu", "loading_max",
-    "loss_kwh", "bills",
-)  # fmt: skip
-_AGENT_COLUMNS = ("participant", "group", "strategy", "bill", "sold_kwh", "bought_kwh")
 
 
 def _spacing(scenario: Scenario) -> int:

@@ -51,6 +51,8 @@ class Record:
     depth: list[Ladder] = field(default_factory=list)
     flows: list[Flow] = field(default_factory=list)
     """State of the grid in each slot so far, one slot each."""
+    verified: int = -1
+    """The slot that `flows` ends with."""
     violations: list[Violation] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
     """Orders and changes of orders that reached the exchange in each step."""

@@ -33,6 +33,7 @@ def verify(gate: Gate, record: Record, slot: int, schedule: NDArray[np.int64]) -
             cause.feeder, slot, f"{reason}; lower it in the scenario, or use a stronger feeder"
         ) from cause
     record.flows.append(flow)
+    record.verified = slot
     if isinstance(gate, FeederGate):
         found = gate.verify([slot])
         made = [item for item in found if item.by_trade]

@@ -125,7 +125,7 @@ class Engine:
         record, feeder = self.model.record, self.model.population.feeder
         if not record.flows:
             return {"slot": None}
-        flow, slot = record.flows[-1], self.model.slot
+        flow, slot = record.flows[-1], record.verified
         branches = feeder.line_ids + feeder.transformer_ids
         return {
             "type": "state",

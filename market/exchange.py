@@ -177,6 +177,10 @@ class Exchange:
         """Energy sold less energy bought [Wh] per participant; those who did not trade the slot are left out."""
         return self._deliveries.contracted(slot)
 
+    def is_settled(self, slot: int) -> bool:
+        """True once a slot was settled."""
+        return self._deliveries.is_settled(slot)
+
     def schedule(self, slot: int) -> NDArray[np.int64]:
         """(C,) change of injection by flexible trades [Wh], of open and closed slots until they are settled."""
         return self._books.schedule(slot)
