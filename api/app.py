@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from api.dashboard import asset
 from api.gateway import RefusedError
 from api.rest import Rest, refused
 from api.runtime import StoppedError
@@ -68,6 +69,14 @@ def create(server: Server, failed: Callable[[BaseException], None]) -> FastAPI:
         """Whether the market runs, its time, and the number of the last entry of its journal."""
         projection = server.engine.hub.projection
         return {"status": "ended" if server.engine.ended else "running", "time": projection.now, "seq": projection.seq}
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return asset("index.html")
+
+    @app.get("/dashboard/{name}", include_in_schema=False)
+    async def part(name: str) -> Response:
+        return asset(name)
 
     @app.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:

@@ -9,7 +9,7 @@ import uvicorn
 from uvicorn.config import LoopFactoryType
 
 from agents.model import MarketModel
-from api import app
+from api import app, keys
 from api.auth import Tokens
 from api.console import note, say
 from api.errors import CommandError, Exit
@@ -28,9 +28,15 @@ def serve(model: MarketModel, path: Path, speed: float, host: str, port: int) ->
     tokens = Tokens()
     guest = model.population.ids[0]
     token = tokens.issue("participant", guest)
+    key = path.with_name(f"{path.name}.key")
+    signer = keys.chosen(key if key.exists() else None) or keys.generate(f"wattbook/{model.scenario.name}-live")
+    if not key.exists():
+        keys.write(signer, key)
     with Ledger.create(path) as ledger:
+        ledger.sign_with(signer)
         server = Server(Engine(model, ledger, speed), tokens, path)
-        say(f"Market:     ws://{host}:{port}/v1/stream", "bold")
+        say(f"Dashboard:  http://{host}:{port}/", "bold")
+        say(f"Market:     ws://{host}:{port}/v1/stream")
         say(f"API:        http://{host}:{port}/docs")
         say(f"Demo token: {token}   (trades as {guest})")
         note(f"{speed:g} s of the market a second; the ledger is {path}; stop with Ctrl-C")

@@ -30,7 +30,18 @@ from market.events import (
     Traded,
 )
 from market.ledger import fold, postings
-from market.orders import AdvanceClock, Amend, Basket, Cancel, CreateMarket, MarketSettings, MassCancel, Side, Submit
+from market.orders import (
+    AdvanceClock,
+    Amend,
+    Basket,
+    Cancel,
+    CreateMarket,
+    MarketSettings,
+    MassCancel,
+    Side,
+    Submit,
+    UpdateGrid,
+)
 from market.slots import SlotClock, parse_time
 
 PUBLIC = ("market", "book", "trades", "limits", "grid", "system")
@@ -66,6 +77,8 @@ class Projection:
         """The market's time, ISO 8601 UTC."""
         self.open: set[int] = set()
         """Slots that trade."""
+        self.forecast: dict[int, Item] = {}
+        """Slot -> what flows anyway [Wh], fed in and drawn; of the slots that trade."""
         self.halts: set[Key] = set()
         """Scope and participant of every halt in force."""
         self.orders: dict[str, dict[int, OpenOrder]] = defaultdict(dict)
@@ -95,6 +108,10 @@ class Projection:
             self.settings = command.settings
         elif isinstance(command, AdvanceClock) and not refused:
             self.now = command.now
+        elif isinstance(command, UpdateGrid) and not refused:
+            fed, drawn = (sum(max(sign * wh, 0) for wh in command.baseline) for sign in (1, -1))
+            self.forecast[command.slot] = {"slot": command.slot, "supply": fed, "demand": drawn}
+            told["market", ""].append({"type": "forecast"} | self.forecast[command.slot])
         for place, event in enumerate(entry.events):
             self._tell(entry, place, event, told)
         for posting in postings(entry, self.settings) if not refused else ():
@@ -194,6 +211,7 @@ class Projection:
 
     def _close(self, slot: int) -> None:
         self.open.discard(slot)
+        self.forecast.pop(slot, None)
         for order in self._numbers.pop(slot, ()):
             self._owner.pop(order, None)
 
@@ -218,6 +236,7 @@ class Projection:
             "settings": msgspec.to_builtins(self.settings),
             "time": self.now,
             "slots": [self._times(slot) for slot in sorted(self.open)],
+            "forecast": [line for _, line in sorted(self.forecast.items())],
             "halts": [{"scope": scope} for scope, participant in sorted(self.halts) if not participant],
         }
 

@@ -17,8 +17,11 @@ from fastapi.responses import Response
 from api import gateway, schemas
 from api.auth import Principal
 from api.gateway import RefusedError
+from api.report_layout import places
 from api.server import Server
 from market.events import Entry, Traded
+from market.ledger import LedgerError
+from market.receipt import make
 from market.store import Ledger
 
 PAGE = 1_000
@@ -78,6 +81,11 @@ class Rest:
             """Trades from a line of the journal on, oldest first; `next` is the `from_seq` of the next page."""
             return answered(await self._trades(from_seq, limit))
 
+        @get("/feeder", tags=["grid"])
+        async def feeder() -> Response:
+            """The feeder: where its buses are drawn, its branches, and the voltage band [pu]."""
+            return answered(_feeder(self._server))
+
         @get("/grid", tags=["grid"])
         async def grid() -> Response:
             """State of the grid in the last slot whose gate has closed."""
@@ -131,6 +139,12 @@ class Rest:
             """Own balances, contracts and forecast."""
             name = self._participant(request).participant
             return answered(self._hub.projection.account(name) | self._server.engine.forecast(name))
+
+        @router.get("/trades/{trade}/receipt", tags=["history"])
+        async def receipt(request: Request, trade: str) -> Response:
+            """The receipt of a trade: its entry of the journal, and the proof that the signed log holds it."""
+            text = await asyncio.to_thread(_receipt, self._server.ledger, self._principal(request), trade)
+            return Response(text, media_type="text/plain; charset=utf-8")
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
@@ -193,3 +207,35 @@ async def _body(request: Request, kind: type[T]) -> T:
         return msgspec.convert({**msgspec.json.decode(await request.body())}, kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError) as error:
         raise RefusedError("BAD_FRAME", str(error)) from error
+
+
+def _feeder(server: Server) -> dict[str, Any]:
+    feeder, settings = server.engine.model.population.feeder, server.engine.model.exchange.settings
+    at = places(feeder)
+    ids, buses = [*feeder.line_ids, *feeder.transformer_ids], feeder.bus_ids
+    near = [*feeder.line_from.tolist(), *feeder.transformer_from.tolist()]
+    far = [*feeder.line_to.tolist(), *feeder.transformer_to.tolist()]
+    return {
+        "name": feeder.name, "buses": buses, "x": at.x.round(4).tolist(), "y": at.y.round(4).tolist(),
+        "band": [settings.voltage_min_ppm / 1e6, settings.voltage_max_ppm / 1e6],
+        "branches": [
+            {"id": name, "from": buses[a], "to": buses[b]} for name, a, b in zip(ids, near, far, strict=True)
+        ],
+    }  # fmt: skip
+
+
+def _receipt(path: str | Path, principal: Principal, trade: str) -> str:
+    """Raises RefusedError if there is no such trade, or it is none of the principal's."""
+    seq, _, place = trade.partition(".")
+    with Ledger.open(path) as ledger:
+        entry = next(ledger.entries(int(seq)), None) if seq.isdecimal() and len(seq) < 19 else None
+        events = [] if entry is None or str(entry.seq) != seq else list(entry.events)
+        event = events[int(place)] if place.isdecimal() and len(place) < 9 and int(place) < len(events) else None
+        if not isinstance(event, Traded):
+            raise RefusedError("NO_SUCH_THING", f"there is no trade {trade!r:.40}", "trade")
+        if principal.role == "participant" and principal.participant not in (event.buyer, event.seller):
+            raise RefusedError("FORBIDDEN", f"trade {trade} is not yours", "trade")
+        try:
+            return make(ledger, int(seq))
+        except LedgerError as error:
+            raise RefusedError("NOT_SIGNED_YET", str(error), "trade") from error

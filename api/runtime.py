@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from agents.model import Journal, MarketModel
+from agents.model import MarketModel
 from api.hub import Hub
 from api.projection import Item
 from market.events import Entry
@@ -21,8 +21,20 @@ from market.units import PRICE_PER_CT_KWH
 
 GROUP = 256
 """Most commands that share one commit."""
+SIGN = 1.0
+"""Time between two checkpoints of the log, where there is something new [s]."""
 BEAT = 0.1
 """Time between two messages of the book [s]."""
+
+
+class Journal(Protocol):
+    """Where entries go, such as `market.store.Ledger`."""
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Keep all of the entries durably or, raising an error, none."""
+
+    def sign(self) -> object:
+        """Sign what the log holds now."""
 
 
 class StoppedError(Exception):
@@ -128,7 +140,6 @@ class Engine:
         flow, slot = record.flows[-1], record.verified
         branches = feeder.line_ids + feeder.transformer_ids
         return {
-            "type": "state",
             "slot": slot,
             "u_pu": dict(zip(feeder.bus_ids, flow.u_pu[0].round(5).tolist(), strict=True)),
             "loading": dict(zip(branches, flow.loading[0].round(4).tolist(), strict=True)),
@@ -201,7 +212,11 @@ class Engine:
             self.hub.announce("grid", self.grid())
 
     async def _beat(self) -> None:
+        signed, due = self.hub.projection.seq, time.monotonic()
         while True:
             await asyncio.sleep(BEAT)
             async with self._busy:
                 self.hub.beat()
+                if self.hub.projection.seq > signed and time.monotonic() >= due:
+                    await asyncio.to_thread(self._ledger.sign)
+                    signed, due = self.hub.projection.seq, time.monotonic() + SIGN

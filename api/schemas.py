@@ -219,6 +219,7 @@ ERRORS = {
     "RATE_LIMITED": "More than the limits in the welcome; wait as long as the reason says.",
     "SLOW_CONSUMER": "The client did not read its private messages; it may connect again and resume.",
     "NO_SUCH_THING": "There is nothing at this address or of this number.",
+    "NOT_SIGNED_YET": "The entry is not covered by a signed checkpoint yet; ask again a little later.",
     "STOPPED": "The market has stopped or ended; what was not answered did not happen.",
 }
 """Codes of the gateways, for websocket and REST alike. Those of `market.rules.CODES` come from the exchange."""

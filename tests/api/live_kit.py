@@ -15,6 +15,7 @@ import uvicorn
 from websockets.sync.client import ClientConnection, connect
 
 from agents import MarketModel
+from api import keys
 from api.app import create
 from api.auth import Tokens
 from api.runtime import Engine
@@ -90,6 +91,7 @@ def running(folder: Path, speed: float = 600.0, **options: Any) -> Iterator[Live
     tokens = Tokens()
     path = folder / "ledger.db"
     with Ledger.create(path) as ledger:
+        ledger.sign_with(keys.generate("test/small"))
         server = Server(Engine(model, ledger, speed), tokens, path, **options)
         failures: list[BaseException] = []
         web = uvicorn.Server(

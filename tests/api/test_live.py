@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,3 +153,26 @@ def test_a_wrong_address_is_answered_like_everything_wrong(live: Live, path: str
     assert answer.status_code == status
     assert answer.json()["code"] == code
     assert answer.json()["reason"]
+
+
+def test_the_page_and_its_parts_are_served_without_any_other_host(live: Live) -> None:
+    page = httpx.get(live.url)
+    assert page.headers["content-type"].startswith("text/html")
+    parts = re.findall(r'(?:src|href)="(/dashboard/[^"]+)"', page.text)
+    assert len(parts) >= 3
+    for part in parts:
+        answer = httpx.get(live.url + part)
+        assert answer.status_code == 200
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', page.text)
+
+
+def test_the_grid_is_told_after_each_gate_closure(live: Live) -> None:
+    with live.connect("observer") as client:
+        client.say({"op": "subscribe", "channels": ["grid"]})
+        assert client.until("grid")["type"] == "snapshot"
+        (state,) = client.until("grid")["items"]
+        assert state["violations"] == []
+        assert all(0.9 < u < 1.1 for u in state["u_pu"].values())
+        client.say({"op": "subscribe", "channels": ["grid"]})
+        assert client.until("grid")["slot"] == state["slot"]
