@@ -184,6 +184,7 @@ class MarketModel(Figures, mesa.Model):
         for number, group in enumerate(self.desk.groups):
             self.desk.groups[number] = group._replace(rng=generator(root, "strategy", str(number)))
         remember(self.desk, self.population, entries())
+        self._follow(exchange.now or 0)
         self.steps = closed_slots(self.record, exchange)
         self.running = self.steps < self.slots
         while self._settled < self.first_slot + self.slots and exchange.is_settled(self._settled):
@@ -304,6 +305,10 @@ class MarketModel(Figures, mesa.Model):
         for event in entry.events:
             if isinstance(event, Opened) and 0 <= event.slot - self.first_slot < self.slots:
                 self._open(event.slot)
+        self._follow(now)
+
+    def _follow(self, now: int) -> None:
+        """Let the desk trade in the slots of the run that are open at `now`."""
         ours = self.exchange.clock.open_slots(now)
         end = self.first_slot + self.slots
         start = min(max(ours.start, self.first_slot), end)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import pytest
+
 from agents.model import MarketModel
-from market.events import Accepted, Entry, Traded
+from agents.scenario import ScenarioError
+from agents.strategies import NO_PRICE
+from grid.feeder import Feeder
+from grid.gate import build
+from market.audit import audit
+from market.events import Accepted, Entry, Settled, Traded
 from market.journal import encode
 from market.orders import Cancel, MassCancel, Submit
-from tests.agents.small import scenario
+from market.recovery import recover
+from market.store import Ledger
+from tests.agents.small import ALONE, scenario
 
 
 def stepped() -> list[bytes]:
@@ -73,3 +85,48 @@ def test_a_participant_who_is_withdrawn_quotes_no_more_and_has_no_order_left() -
     said = [entry.command for entry in entries if isinstance(entry.command, Submit | Cancel)]
     assert said
     assert name not in {command.participant for command in said}
+
+
+def test_a_model_goes_on_where_its_ledger_ends(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    first = MarketModel(scenario().changed(**ALONE))
+    quiet = first.population.ids[0]
+    with Ledger.create(path) as ledger:
+        for number, _ in enumerate(first.play()):
+            if number == 4:
+                first.withdraw(quiet, first.exchange.now or 0)
+            ledger.append(first.drain())
+            if number == 14:
+                break
+    with Ledger.open(path, readonly=False) as ledger:
+        exchange = recover(ledger, lambda settings, feeder: build(Feeder.from_json(feeder), settings))
+        assert exchange is not None
+        model = MarketModel(scenario().changed(**ALONE))
+        model.go_on(exchange, ledger.entries)
+        rows = slice(first.desk.rows(first.desk.open.start).start, first.desk.rows(first.desk.open.stop - 1).stop)
+        for column in ("left", "live", "resting", "filled"):
+            wanted, found = getattr(first.desk, column)[rows], getattr(model.desk, column)[rows]
+            known = first.desk.live[rows] != NO_PRICE if column == "filled" else slice(None)
+            assert np.array_equal(wanted[known], found[known]), column
+        assert model.money.tolist() == first.money.tolist()
+        before = len(ledger)
+        for _ in model.play():
+            ledger.append(model.drain())
+        ledger.append(model.drain())
+        assert len(ledger) > before + 100
+    report = audit(path)
+    assert report.ok, report
+    with Ledger.open(path) as ledger:
+        late = [entry.command for entry in ledger.entries(before + 1) if isinstance(entry.command, Submit)]
+        assert late
+        assert quiet not in {command.participant for command in late}
+        settled = [event.slot for entry in ledger.entries() for event in entry.events if isinstance(event, Settled)]
+        assert settled == list(range(model.first_slot, model.first_slot + model.slots))
+
+
+def test_a_ledger_of_another_market_is_refused(tmp_path: Path) -> None:
+    model = MarketModel(scenario().changed(**ALONE))
+    kept = model.drain()
+    other = MarketModel(scenario().changed(**ALONE, **{"tariffs.retail": "33 ct/kWh"}))
+    with pytest.raises(ScenarioError, match="retail"):
+        other.go_on(model.exchange, lambda: kept)
