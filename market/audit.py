@@ -5,7 +5,9 @@ It needs nothing but a ledger or what was exported from one. What it proves and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -97,9 +99,21 @@ def audit(
     Raises LedgerError if it cannot be opened at all; whatever is wrong in it is a finding.
     """
     if "://" not in str(target) and Path(target).is_file() and is_export(Path(target)):
-        return _audit(ExportEvidence(Path(target)), gate_factory, progress, keys, checkpoints)
-    with Ledger.open(target) as ledger:
+        with _few_collections():
+            return _audit(ExportEvidence(Path(target)), gate_factory, progress, keys, checkpoints)
+    with Ledger.open(target) as ledger, _few_collections():
         return _audit(LedgerEvidence(ledger), gate_factory, progress, keys, checkpoints)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Let Python look for cycles seldom: an audit makes millions of objects and none, which costs a fifth of it."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _audit(

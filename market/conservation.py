@@ -100,31 +100,34 @@ class Conservation:
             for detail in self.observe(entry, posted.get(entry.seq, ())):
                 yield entry.seq, detail
 
-    def observe(self, entry: Entry, posted: Sequence[Posting]) -> Iterator[str]:
-        """Follow one entry and the postings stored with it; yields what is wrong, in words."""
+    def observe(self, entry: Entry, posted: Sequence[Posting]) -> list[str]:
+        """Follow one entry and the postings stored with it; returns what is wrong, in words."""
         command, events = entry.command, entry.events
-        if isinstance(command, _FACTS) and not any(isinstance(event, Rejected) for event in events):
-            yield from self._note(command)
+        found: list[str] = []
+        if type(command) in _FACTS and not any(isinstance(event, Rejected) for event in events):
+            found += self._note(command)  # type: ignore[arg-type]
         for event in events:
-            if isinstance(event, Accepted):
+            kind = type(event)
+            if kind is Amended:
+                found += self._amend(event)  # type: ignore[arg-type]
+            elif kind is Accepted:
                 if isinstance(command, Submit | Basket):
-                    yield from self._accept(event, entry.seq, command)
+                    found += self._accept(event, entry.seq, command)  # type: ignore[arg-type]
+            elif kind is Traded:
+                found += self._trade(event)  # type: ignore[arg-type]
+            elif kind in _LEAVING:
+                found += self._leave(event)  # type: ignore[arg-type]
             elif isinstance(event, Auctioned):
                 self._prices[event.slot] = event.price
-            elif isinstance(event, Traded):
-                yield from self._trade(event)
-            elif isinstance(event, _LEAVING):
-                yield from self._leave(event)
-            elif isinstance(event, Amended):
-                yield from self._amend(event)
             elif isinstance(event, GateClosed):
                 self._prices.pop(event.slot, None)
                 for number in sorted(self._resting.pop(event.slot, ())):
-                    yield f"the gate of slot {event.slot} closed, but order {number} still rests"
+                    found.append(f"the gate of slot {event.slot} closed, but order {number} still rests")
             elif isinstance(event, Lost):
-                yield from self._lose(event, command)
+                found += self._lose(event, command)
             elif isinstance(event, Settled):
-                yield from self._settle(event, posted)
+                found += self._settle(event, posted)
+        return found
 
     def close(self) -> Iterator[str]:
         """What does not add up over the whole journal."""

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from market import journal
 from market.conservation import Conservation
 from market.events import Entry
-from market.ledger import LedgerError, Posting, market_settings, postings, require_zero_sums
+from market.ledger import MOVING, LedgerError, Posting, market_settings, postings, require_zero_sums
 from market.logcheck import Finding
 from market.orders import MarketSettings
 from market.replay import GateFactory, Replayer
@@ -75,16 +75,15 @@ class EntryCheck:
             return None
         if [entry.seq for entry in entries] != seqs or [journal.leaf(body) for body in bodies] != leaves:
             return None
-        settings, caused = self._settings, []
-        for entry in entries:
-            if entry.events:
-                settings = settings or market_settings(entry)
-                try:
-                    given = postings(entry, settings)
-                except LedgerError:
-                    return None
-                if given:
-                    caused.append((entry.seq, given))
+        settings = self._settings or next(filter(None, map(market_settings, entries)), None)
+        try:
+            caused = [
+                (entry.seq, postings(entry, settings))
+                for entry in entries
+                if not MOVING.isdisjoint(map(type, entry.events))
+            ]
+        except LedgerError:
+            return None
         if self._stores_postings and moved != [
             (seq, line, *posting) for seq, given in caused for line, posting in enumerate(given)
         ]:

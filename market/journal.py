@@ -70,8 +70,9 @@ def decode_all(bodies: Sequence[bytes]) -> list[Entry] | None:
         if len(entries) != len(bodies) or _encoder.encode_lines(entries) != text:
             return None
         if _odd(text):
-            for entry in entries:
-                _check(msgspec.to_builtins(entry))
+            for entry, body in zip(entries, bodies, strict=True):
+                if _odd(body):
+                    _check(msgspec.to_builtins(entry))
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return None
     return entries
