@@ -1,11 +1,17 @@
 """How fast the ledger stores what happened durably, against the disk's own rate, and how fast an audit verifies it.
 
     python benchmarks/ledger.py --entries 20000 --groups 1 10 100 1000 --repeat 3 --json out.json
+    python benchmarks/ledger.py --postgres --proofs 1000000
+    python benchmarks/ledger.py --grow 10000000 --folder /a/disk/with/12/gigabytes
 
 The entries are those of a simulated village. A commit is on the disk when it returns, so commits are compared with
 plain appends of one page with an fsync each, in the same folder: no ledger that keeps its promise is faster than
 that. These figures are wall time, because waiting is what a disk costs; the rates of encoding and of the audit are CPU
 time. Everything takes turns, medians are compared.
+
+`--postgres` starts a server of its own on loopback, with its data in the same folder, and measures that too.
+`--proofs` fills a log with so many leaves and proves entries of it. `--grow` appends so many entries to one ledger and
+compares the last with the first.
 """
 
 from __future__ import annotations
@@ -18,23 +24,37 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+import numpy as np
+
 from agents import MarketModel
 from benchmarks.villages import VILLAGE, scenario
-from market import journal
+from market import journal, schema
 from market.audit import audit
 from market.events import Entry
+from market.merkle import Log, Tree, verify_inclusion
 from market.store import Ledger
+from tests.market.server import Server, running
 
 PAGE = 4096
 SYNCS = 200
 """Pages of one measurement of the disk."""
 MOST_COMMITS = 500
 """Commits of one measurement of the ledger, so that groups of one take no longer than the others."""
+
+PROOFS = 300
+"""Entries whose inclusion is proved."""
+STRETCHES = 100
+"""Parts of a growing ledger; the last of them are compared with the first."""
+EDGE = 5
 
 
 class Turn(NamedTuple):
@@ -90,7 +110,7 @@ def disk(folder: Path) -> Turn:
         os.close(target)
 
 
-def append(entries: Sequence[Entry], group: int, target: Path) -> Turn:
+def append(entries: Sequence[Entry], group: int, target: Path | str) -> Turn:
     """Entries into a new ledger, `group` a commit."""
     parts = [entries[start : start + group] for start in range(0, len(entries), group)][:MOST_COMMITS]
     with Ledger.create(target) as ledger:
@@ -118,15 +138,19 @@ def encode(entries: Sequence[Entry]) -> Turn:
     return timed(len(entries), 0, lambda: [journal.leaf(body) for body in journal.encode_all(entries)])
 
 
-def measure(entries: Sequence[Entry], groups: Sequence[int], repeat: int, folder: Path) -> dict[str, list[Turn]]:
-    """Every measurement `repeat` times, in turns."""
+def measure(
+    entries: Sequence[Entry], groups: Sequence[int], repeat: int, folder: Path, server: Server | None = None
+) -> dict[str, list[Turn]]:
+    """Every measurement `repeat` times, in turns; on a server too, if there is one."""
     found: dict[str, list[Turn]] = {}
     for turn in range(repeat):
         whole = folder / f"whole-{turn}.db"
         steps: list[tuple[str, Callable[[], Turn]]] = [("fsync", partial(disk, folder))]
         for group in groups:
             target = folder / f"{group}-{turn}.db"
-            steps.append((f"append {group}", partial(append, entries, group, target)))
+            steps.append((f"SQLite {group}", partial(append, entries, group, target)))
+            if server is not None:
+                steps.append((f"PostgreSQL {group}", partial(append, entries, group, server.database())))
         steps.append(("encode", partial(encode, entries)))
         with Ledger.create(whole) as ledger:
             ledger.append(entries)
@@ -135,7 +159,7 @@ def measure(entries: Sequence[Entry], groups: Sequence[int], repeat: int, folder
             found.setdefault(name, []).append(step())
             took = found[name][-1]
             shown = f"{took.wall:8.3f} s, CPU {took.cpu:8.3f} s"
-            print(f"  {turn + 1}/{repeat}  {name:12} {shown}", file=sys.stderr, flush=True)
+            print(f"  {turn + 1}/{repeat}  {name:16} {shown}", file=sys.stderr, flush=True)
     return found
 
 
@@ -145,16 +169,18 @@ def report(found: dict[str, list[Turn]]) -> str:
     lines = [
         f"the disk: {syncs:,.0f} pages with fsync per second",
         "",
-        "| entries a commit | entries/s (wall) | commits/s | × fsync rate | entries/s (CPU) |",
-        "|--:|--:|--:|--:|--:|",
+        "| database | entries a commit | entries/s (wall) | commits/s | × fsync rate | entries/s (CPU) |",
+        "|---|--:|--:|--:|--:|--:|",
     ]
     for name, turns in found.items():
-        if name.startswith("append"):
+        if turns[0].commits and name != "fsync":
             rate = statistics.median(turn.done / turn.wall for turn in turns)
             commits = statistics.median(turn.commits / turn.wall for turn in turns)
             cpu = statistics.median(turn.done / turn.cpu for turn in turns)
-            group = name.removeprefix("append ")
-            lines.append(f"| {group} | {rate:,.0f} | {commits:,.0f} | {commits / syncs:.2f} | {cpu:,.0f} |")
+            database, group = name.split()
+            lines.append(
+                f"| {database} | {group} | {rate:,.0f} | {commits:,.0f} | {commits / syncs:.2f} | {cpu:,.0f} |"
+            )
     encoding = statistics.median(turn.done / turn.cpu for turn in found["encode"])
     verifying = statistics.median(turn.done / turn.cpu for turn in found["audit"])
     lines += [
@@ -165,11 +191,72 @@ def report(found: dict[str, list[Turn]]) -> str:
     return "\n".join(lines)
 
 
+def proofs(leaves: int, ledger: Path) -> str:
+    """Size and time of inclusion proofs in a log of so many leaves, each made from the stored tiles and verified."""
+    rng = np.random.default_rng(1)
+    hashes = [sha256(b"\0%d" % number).digest() for number in range(leaves)]
+    with Ledger.create(ledger) as made:
+        tiles = Tree().extend(hashes)
+        with made._require_writer().transaction() as connection:
+            made._database.insert(connection, schema.tile, tiles)
+        stored = {(level, place): known for level in range(4) for _, place, known in made.tiles(level)}
+    chosen = rng.integers(0, leaves, PROOFS).tolist()
+
+    def log() -> Log:
+        return Log(leaves, lambda level, place: stored.get((level, place)), lambda first, last: hashes[first:last])
+
+    root = log().root()
+    paths: list[list[bytes]] = []
+    making = timed(PROOFS, 0, lambda: paths.extend(log().inclusion(index) for index in chosen))
+
+    def verified() -> None:
+        for index, path in zip(chosen, paths, strict=True):
+            verify_inclusion(hashes[index], index, leaves, path, root)
+
+    checking = timed(PROOFS, 0, verified)
+    size = statistics.median(sum(map(len, path)) for path in paths)
+    return (
+        f"inclusion in {leaves:,} leaves: {size:.0f} bytes, made in {1e3 * making.cpu / PROOFS:.2f} ms from tiles not "
+        f"read before, verified in {1e6 * checking.cpu / PROOFS:.0f} µs"
+    )
+
+
+def grow(entries: Sequence[Entry], count: int, folder: Path) -> str:
+    """How much longer the last entries of a ledger take than the first: by CPU and wall time per stretch."""
+    stretch = max(count // STRETCHES, 1)
+    turns: list[Turn] = []
+    target = folder / "growing.db"
+    shell, *rest = entries
+    with Ledger.create(target) as ledger:
+        ledger.append([shell])
+        while len(ledger) < count:
+            parts = _renumbered(rest, len(ledger) + 1, min(stretch, count - len(ledger)))
+            took = timed(sum(map(len, parts)), len(parts), partial(deque, map(ledger.append, parts), 0))
+            turns.append(took)
+            print(f"  {len(ledger):,} entries: {took.done / took.cpu:,.0f} a CPU second", file=sys.stderr, flush=True)
+        size = sum(file.stat().st_size for file in folder.glob("growing.db*"))
+    cpu, wall = ([getattr(turn, name) / turn.done for turn in turns] for name in ("cpu", "wall"))
+    ratios = [statistics.median(times[-EDGE:]) / statistics.median(times[:EDGE]) for times in (cpu, wall)]
+    return (
+        f"{count:,} entries, {size / 2**30:.1f} GiB, 1000 a commit: {stretch:,} entries at the end took "
+        f"{ratios[0]:.2f} × the CPU time of as many at the beginning, {ratios[1]:.2f} × the wall time (medians of {EDGE})"
+    )
+
+
+def _renumbered(entries: Sequence[Entry], first: int, count: int) -> list[list[Entry]]:
+    """`count` entries in thousands, numbered on from `first`, the same ones over and over."""
+    again = [msgspec.structs.replace(entries[(seq - 2) % len(entries)], seq=seq) for seq in range(first, first + count)]
+    return [again[start : start + 1000] for start in range(0, count, 1000)]
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--entries", type=int, default=20_000)
     parser.add_argument("--groups", type=int, nargs="+", default=[1, 10, 100, 1000], help="entries a commit")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--postgres", action="store_true", help="also on a PostgreSQL server, started for it")
+    parser.add_argument("--proofs", type=int, metavar="LEAVES", help="also prove entries of a log of this size")
+    parser.add_argument("--grow", type=int, metavar="ENTRIES", help="only grow one ledger to this size")
     parser.add_argument("--folder", type=Path, help="where to measure (default: the system's temporary folder)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args(arguments)
@@ -177,11 +264,18 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--entries, --groups and --repeat must be at least 1")
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         folder = Path(place)
+        folder.chmod(0o711)  # a server runs as somebody else
         entries = village(options.entries, folder)
-        measure(entries[:500], options.groups, 1, _made(folder / "warm"))
-        found = measure(entries, options.groups, options.repeat, _made(folder / "race"))
-    print(f"{len(entries):,} entries of a village of {VILLAGE}, {options.repeat} repetitions, medians")
-    print(report(found))
+        if options.grow:
+            print(grow(entries, options.grow, folder))
+            return 0
+        with running(folder) if options.postgres else nullcontext() as server:
+            measure(entries[:500], options.groups, 1, _made(folder / "warm"), server)
+            found = measure(entries, options.groups, options.repeat, _made(folder / "race"), server)
+        print(f"{len(entries):,} entries of a village of {VILLAGE}, {options.repeat} repetitions, medians")
+        print(report(found))
+        if options.proofs:
+            print(proofs(options.proofs, folder / "proofs.db"))
     if options.json:
         figures = {
             "machine": {"processor": platform.machine(), "python": platform.python_version()},

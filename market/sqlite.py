@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from market.database import APPLICATION, DAMAGED, Database, Mode
 from market.ledger import LedgerError
 
-VARIABLES = 32_000
-"""Most values in a statement; every SQLite since 3.32 takes 32766."""
+VARIABLES = 1000
+"""Values in a full statement: enough to leave the interpreter to others for a while, few enough to be quick to bind."""
 
 
 def append_only(table: str, key: Sequence[str]) -> list[str]:

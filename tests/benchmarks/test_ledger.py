@@ -10,6 +10,10 @@ import pytest
 from benchmarks import ledger as bench
 from market.events import Entry
 from market.store import Ledger
+from tests.market.conftest import server
+from tests.market.server import Server
+
+__all__ = ["server"]
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,29 @@ def test_the_benchmark_compares_commits_with_the_disk(
     options = ["--entries", "300", "--groups", "50", "--repeat", "1", "--folder", str(tmp_path), "--json", str(target)]
     assert bench.main(options) == 0
     turns = json.loads(target.read_text(encoding="utf-8"))["turns"]
-    assert set(turns) == {"fsync", "append 50", "encode", "audit"}
-    assert turns["append 50"][0]["commits"] == 6
+    assert set(turns) == {"fsync", "SQLite 50", "encode", "audit"}
+    assert turns["SQLite 50"][0]["commits"] == 6
     assert "× fsync rate" in capsys.readouterr().out
+
+
+def test_a_server_is_measured_beside_the_file(
+    entries: list[Entry], tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "SYNCS", 5)
+    found = bench.measure(entries, [50], 1, tmp_path, server)
+    assert [turn.done for turn in found["PostgreSQL 50"]] == [300]
+    assert "| PostgreSQL | 50 |" in bench.report(found)
+
+
+def test_a_proof_of_the_benchmark_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "PROOFS", 5)
+    assert "inclusion in 1,000 leaves: 320 bytes" in bench.proofs(1000, tmp_path / "proofs.db")
+
+
+def test_a_growing_ledger_has_as_many_entries_as_asked_for(
+    entries: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "STRETCHES", 4)
+    assert bench.grow(entries, 1000, tmp_path).startswith("1,000 entries")
+    with Ledger.open(tmp_path / "growing.db") as ledger:
+        assert len(ledger) == 1000

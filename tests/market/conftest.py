@@ -19,7 +19,8 @@ def server() -> Iterator[Server]:
     """A PostgreSQL server. Without its programs the tests that need it are skipped, and say what to install."""
     if binaries() is None:
         pytest.skip(MISSING)
-    yield from running()
+    with running() as server:
+        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -26,11 +27,12 @@ def binaries() -> Path | None:
 
 
 class Server:
-    """A running server. `fsync` off: what the tests kill is a process, never the machine."""
+    """A running server. For tests without syncing: what they kill is a process, never the machine."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, place: Path | None = None) -> None:
         self._programs = programs
-        self.folder = Path(tempfile.mkdtemp(prefix="wattbook-postgres-"))
+        self._settings = "" if place else "-c fsync=off -c full_page_writes=off"
+        self.folder = Path(tempfile.mkdtemp(prefix="wattbook-postgres-", dir=place))
         self._data = self.folder / "data"
         self._numbers = count(1)
         self._as: list[str] = []
@@ -45,7 +47,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} -c fsync=off -c full_page_writes=off"
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} {self._settings}"
         log = str(self.folder / "log")
         self._run("pg_ctl", "start", "-w", "-s", "-D", str(self._data), "-l", log, "-o", options)
         self.pid = int((self._data / "postmaster.pid").read_text(encoding="utf-8").split()[0])
@@ -81,12 +83,13 @@ class Server:
             raise RuntimeError(f"{program}: {done.stderr}{done.stdout}")
 
 
-def running() -> Iterator[Server]:
-    """A server for as long as the generator lives. Raises LookupError where none is installed."""
+@contextmanager
+def running(place: Path | None = None) -> Iterator[Server]:
+    """A server that lasts as long as the context; in `place` one that syncs, to be measured. Raises LookupError."""
     programs = binaries()
     if programs is None:
         raise LookupError(MISSING)
-    server = Server(programs)
+    server = Server(programs, place)
     try:
         yield server
     finally:
