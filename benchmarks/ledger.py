@@ -239,7 +239,7 @@ def grow(entries: Sequence[Entry], count: int, folder: Path) -> str:
     ratios = [statistics.median(times[-EDGE:]) / statistics.median(times[:EDGE]) for times in (cpu, wall)]
     return (
         f"{count:,} entries, {size / 2**30:.1f} GiB, 1000 a commit: {stretch:,} entries at the end took "
-        f"{ratios[0]:.2f} × the CPU time of as many at the beginning, {ratios[1]:.2f} × the wall time (medians of {EDGE})"
+        f"{ratios[0]:.2f} × the CPU time of as many at the beginning, {ratios[1]:.2f} the wall time; medians of {EDGE}"
     )
 
 

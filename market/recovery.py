@@ -1,7 +1,7 @@
 """An exchange brought back to where its ledger ends: every command is carried out again, and the events compared.
 
 There is no other stored state that could disagree with the journal. A processor core replays tens of thousands of
-entries a second, so that a market of some hundred participants is back within minutes after years.
+entries a second, so that a year of a market of a hundred participants is back within minutes.
 """
 
 from __future__ import annotations
