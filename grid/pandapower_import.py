@@ -7,7 +7,7 @@ and storages become connections; their powers are not part of a feeder.
 
 A net with asymmetric elements and zero-sequence data becomes a three-phase feeder. Zero-sequence impedance of a
 transformer beyond its positive one becomes that of its grounding; its magnetising branch is taken as in the positive
-sequence, as power-grid-model does.
+sequence, as power-grid-model does, whatever `mag0_percent` says.
 """
 
 from __future__ import annotations

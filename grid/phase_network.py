@@ -49,7 +49,8 @@ class PhaseNetwork:
     bus: Ints
     """(N,) the feeder's bus at each position."""
     tree: Ints
-    """(2, N) parent position (-1 at the source); 1 where the branch is limited in power, 0 where in current."""
+    """(3, N) parent position (-1 at the source); 1 where the branch is limited in power, 0 where in current; 1 where
+    all current passes as it is, a plain line with nothing but plain lines and constant powers beyond."""
     blocks: Complexes
     """(BLOCK_ROWS, N, 3, 3) of the branch at each position."""
     plain: NDArray[np.bool_]
@@ -119,11 +120,11 @@ def build(feeder: Feeder, band: tuple[float, float] | None = None, loading: floa
     blocks = np.zeros((BLOCK_ROWS, int(kept.sum()), 3, 3), dtype=np.complex128)
     for row, values in ((SERIES, y), (P, p), (C, c), (SHUNT_P, shunt_p), (SHUNT_C, shunt_c)):
         blocks[row] = values[kept]
-    _eliminate(parents, blocks)
+    passed = _eliminate(parents, blocks, plain[kept])
     return PhaseNetwork(
         feeder=feeder,
         bus=bus[kept],
-        tree=np.stack([parents, (~is_line[kept]).astype(np.int64)]),
+        tree=np.stack([parents, ~is_line[kept], passed], dtype=np.int64, casting="unsafe"),
         blocks=blocks,
         plain=plain[kept],
         branch=np.where(pick > 0, branch, -1)[kept],
@@ -248,12 +249,21 @@ def _sag(z: NDArray[Any], limit: Floats, low: float) -> tuple[float, float]:
     return float(np.hypot(low + aside, span / 2)) - low, aside
 
 
-def _eliminate(parent: Ints, blocks: Complexes) -> None:
-    """Pivots and maps of Y = L D U from the leaves inwards, as in `grid.network`, in 3x3 blocks."""
+def _eliminate(parent: Ints, blocks: Complexes, plain: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pivots and maps of Y = L D U from the leaves inwards, as in `grid.network`, in 3x3 blocks.
+
+    Returns where the maps are the identity, which they then are to the last digit.
+    """
     n = len(parent)
+    passed = np.zeros(n, dtype=np.bool_)
     beyond = np.zeros((n, 3, 3), dtype=np.complex128)
     for j in range(n - 1, 0, -1):
         y, p, c, shunt_p, shunt_c = blocks[[SERIES, P, C, SHUNT_P, SHUNT_C], j]
+        if plain[j] and not beyond[j].any():
+            passed[j] = True
+            blocks[PIVOT, j] = np.linalg.inv(y)
+            blocks[[DOWN, UP, KIRCHHOFF], j] = np.eye(3)
+            continue
         c_inverse = np.linalg.inv(c)
         aside = shunt_c + c_inverse.conj().T @ beyond[j] @ c_inverse
         inner = np.linalg.inv(y + aside)
@@ -267,6 +277,7 @@ def _eliminate(parent: Ints, blocks: Complexes) -> None:
         blocks[KIRCHHOFF, j] = p.conj().T @ through @ c_inverse.conj().T
         blocks[NEAR_P, j] = p.conj().T @ shunt_p @ p
         blocks[NEAR_C, j] = p.conj().T @ through @ shunt_c @ c
+    return passed
 
 
 def _passes(series: Complexes) -> Complexes:

@@ -12,11 +12,12 @@ from numba import njit
 
 TOLERANCE = 1e-12  # last step of the fixed point [pu]; what is left after it is smaller by the rate of contraction
 MAX_STEPS = 64  # a state that takes more is far outside of any voltage band
+TIE = 1e-9  # of the way to the next state: limits met within it are met at once
 
 PIVOT, DOWN, UP, SERIES, P, C, SHUNT_P, SHUNT_C, KIRCHHOFF, NEAR_P, NEAR_C = range(11)
 # Rows of the limited values of a position: voltages of a, b, c; currents (or powers of a transformer) of a, b, c and
 # neutral at the parent's end and at its own; unbalance V2 / |V1|.
-VOLTAGE, NEAR, FAR, UNBALANCE, VALUE_ROWS = 0, 3, 7, 11, 12
+NEAR, FAR, UNBALANCE, VALUE_ROWS = 3, 7, 11, 12
 TURN = complex(-0.5, 0.75**0.5)
 
 
@@ -26,17 +27,27 @@ def _square(z):  # type: ignore[no-untyped-def]  # numba's calling convention
 
 
 @njit(cache=True)
+def _inject(load, v, current):  # type: ignore[no-untyped-def]
+    """The currents conj(s / v) that constant powers inject."""
+    for j in range(1, v.shape[0]):
+        for f in range(3):
+            power = load[j, f]
+            current[j, f] = power * v[j, f] * (1.0 / _square(v[j, f])) if power != 0 else 0.0j
+
+
+@njit(cache=True)
 def solve(tree, blocks, load, v, current):  # type: ignore[no-untyped-def]
     """Iterate v <- w + Z conj(s / v) from the given v, in place; returns the steps taken, or -1 if it diverges."""
     n = v.shape[0]
     for step in range(1, MAX_STEPS + 1):
-        for j in range(1, n):
-            for f in range(3):
-                power = load[j, f]
-                current[j, f] = power * v[j, f] * (1.0 / _square(v[j, f])) if power != 0 else 0.0j
+        _inject(load, v, current)
         for j in range(n - 1, 0, -1):
             parent, up = tree[0, j], blocks[UP, j]
-            if parent > 0:
+            if tree[2, j] == 1:
+                if parent > 0:
+                    for f in range(3):
+                        current[parent, f] += current[j, f]
+            elif parent > 0:
                 x, y, z = current[j, 0], current[j, 1], current[j, 2]
                 for f in range(3):
                     current[parent, f] += up[f, 0] * x + up[f, 1] * y + up[f, 2] * z
@@ -47,7 +58,10 @@ def solve(tree, blocks, load, v, current):  # type: ignore[no-untyped-def]
             a, b, c = v[parent, 0], v[parent, 1], v[parent, 2]
             for f in range(3):
                 new = pivot[f, 0] * x + pivot[f, 1] * y + pivot[f, 2] * z
-                new += down[f, 0] * a + down[f, 1] * b + down[f, 2] * c
+                if tree[2, j] == 1:
+                    new += v[parent, f]
+                else:
+                    new += down[f, 0] * a + down[f, 1] * b + down[f, 2] * c
                 square = _square(new - v[j, f])
                 if not square <= worst:  # also when it is NaN
                     worst = square
@@ -89,10 +103,7 @@ def _negative(a, b, c):  # type: ignore[no-untyped-def]
 def values(tree, blocks, plain, load, v, current, near, out):  # type: ignore[no-untyped-def]
     """All limited values of a state into `out` (VALUE_ROWS, N); `current` and `near` (N, 3) are overwritten."""
     n = v.shape[0]
-    for j in range(1, n):
-        for f in range(3):
-            power = load[j, f]
-            current[j, f] = power * v[j, f] * (1.0 / _square(v[j, f])) if power != 0 else 0.0j
+    _inject(load, v, current)
     _currents(tree, blocks, plain, v, current, near)
     for j in range(1, n):
         a, b, c = v[j, 0], v[j, 1], v[j, 2]
@@ -139,6 +150,34 @@ def inside(values, low, high):  # type: ignore[no-untyped-def]
             if square > high[row, j] or (row < 3 and square < low[row, j]):
                 return False
     return True
+
+
+@njit(cache=True)
+def chord(inner, outer, low, high):  # type: ignore[no-untyped-def]
+    """Share of the way from a state inside to one outside at which the first bound is met, and that bound's code.
+
+    All values are taken as straight lines x + t d between the two: |x + t d|^2 = U^2 is the quadratic ratio test. Of
+    bounds met at once, such as those of two lines in series, the first from the source is named. A code is
+    kind * N + position; kinds 0 to 2 are the low bounds of the voltages, the others 3 and the row of the value.
+    """
+    n = inner.shape[1]
+    first, code = np.inf, 0
+    for j in range(1, n):
+        for row in range(VALUE_ROWS):
+            x, d = inner[row, j], outer[row, j] - inner[row, j]
+            a, b, square = _square(d), x.real * d.real + x.imag * d.imag, _square(x)
+            if a == 0.0:
+                continue
+            if row < 3 and b < 0.0:
+                root = b * b - a * max(square - low[row, j], 0.0)
+                share = (-b - np.sqrt(root)) / a if root > 0.0 else np.inf
+                if share < first - TIE:
+                    first, code = share, row * n + j
+            if high[row, j] < np.inf:
+                share = (np.sqrt(b * b + a * max(high[row, j] - square, 0.0)) - b) / a
+                if share < first - TIE:
+                    first, code = share, (3 + row) * n + j
+    return min(first, 1.0), code
 
 
 @njit(cache=True)

@@ -31,8 +31,6 @@ CONDUCTORS = (*PHASES, "n")
 DIVERGED = "diverged"
 SLACK = 1e-9
 """Of every limit: so much is kept free, and so much a value already outside may move [pu]."""
-TIE = 1e-9
-"""Of the way to the next state: limits met within it are met at once."""
 PARTS = 12
 """Halvings of a lot in search of the limit before a collapse."""
 GUESSES = 5
@@ -280,7 +278,7 @@ def _search(
     while high - low > 1:
         middle = (low + high) // 2
         if outer is not None and guesses < GUESSES:
-            share = _chord(inner.values, outer.values, bounds)[0]
+            share = _chord(inner, outer, bounds)[0]
             middle = min(max(low + int(share * (high - low)), low + 1), high - 1)
         guesses += 1
         tried = attempt(middle * lot)
@@ -301,27 +299,9 @@ def _search(
             below, inner = part, tried
         else:
             outer = tried
-    return low, -1 if outer is None else _chord(inner.values, outer.values, bounds)[1]
+    return low, -1 if outer is None else _chord(inner, outer, bounds)[1]
 
 
-def _chord(inner: Complexes, outer: Complexes, bounds: Bounds) -> tuple[float, int]:
-    """Share of the way from a state inside to one outside at which the first bound is met, and that bound's code.
-
-    All values are taken as straight lines x + t d between the two: |x + t d|^2 = U^2 is the quadratic ratio test. Of
-    bounds met at once, such as those of two lines in series, the first from the source is named.
-    """
-    x, d = inner[:, 1:], outer[:, 1:] - inner[:, 1:]
-    a, b, square = np.abs(d) ** 2, (x.conj() * d).real, np.abs(x) ** 2
-    shares = np.full((LOWS + len(inner), x.shape[1]), np.inf)
-    moves = a > 0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        room = np.maximum(bounds.high[:, 1:] - square, 0.0)
-        leave = (np.sqrt(b * b + a * room) - b) / a
-        shares[LOWS:] = np.where(moves & np.isfinite(room), leave, np.inf)
-        a, b, square = a[:LOWS], b[:LOWS], square[:LOWS]
-        root = b * b - a * np.maximum(square - bounds.low[:, 1:], 0.0)
-        enter = (-b - np.sqrt(np.maximum(root, 0.0))) / a
-        shares[:LOWS] = np.where((b < 0) & (root > 0), enter, np.inf)
-    first = float(shares.min())
-    position, kind = np.argwhere(first + TIE >= shares.T)[0].tolist()
-    return min(first, 1.0), kind * inner.shape[1] + position + 1
+def _chord(inner: State, outer: State, bounds: Bounds) -> tuple[float, int]:
+    share, code = phase_tree.chord(inner.values, outer.values, *bounds)
+    return float(share), int(code)

@@ -11,7 +11,7 @@ import pytest
 
 from grid.feeder import Feeder, FeederError
 from grid.pandapower_import import from_pandapower, from_pandapower_json, from_simbench, simbench_net
-from grid.powerflow import solve
+from grid.powerflow import PhaseFlow, solve
 
 pandapower = pytest.importorskip("pandapower", reason="pandapower is not installed (extra `import`)")
 networks = pytest.importorskip("pandapower.networks", reason="pandapower is not installed (extra `import`)")
@@ -233,3 +233,73 @@ def test_an_unknown_simbench_code_is_refused() -> None:
     pytest.importorskip("simbench", reason="simbench is not installed (extra `import`)")
     with pytest.raises(FeederError, match="there is no SimBench code '1-LV-rural9--0-sw'"):
         from_simbench("1-LV-rural9--0-sw")
+
+
+def unbalanced() -> Any:
+    """The small net with its zero sequence, an asymmetric load at two phases and a generator at one."""
+    net = small()
+    lines: dict[str, float] = {"r0_ohm_per_km": 0.8, "x0_ohm_per_km": 0.32, "c0_nf_per_km": 0.0}
+    for key, value in lines.items():
+        net.line[key] = value
+    net.trafo["vector_group"] = "Dyn"
+    # A feeder has no magnetising branch in the zero sequence of its own.
+    zero = {"vk0_percent": 6.0, "vkr0_percent": 1.425, "mag0_percent": 1e9, "mag0_rx": 0.0, "si0_hv_partial": 0.9}
+    for key, value in (zero | {"shift_degree": 150.0, "i0_percent": 0.0, "pfe_kw": 0.0}).items():
+        net.trafo[key] = value
+    net.ext_grid[["s_sc_max_mva", "rx_max", "x0x_max", "r0x0_max"]] = 1e12, 0.1, 1.0, 0.1
+    pandapower.create_asymmetric_load(net, 3, p_a_mw=0.01, q_a_mvar=0.002, p_c_mw=0.004, name="flat")
+    pandapower.create_asymmetric_sgen(net, 2, p_b_mw=0.006, name="roof")
+    return net
+
+
+def test_an_asymmetric_net_becomes_a_three_phase_feeder_with_the_voltages_of_its_phases() -> None:
+    net = unbalanced()
+    feeder = from_pandapower(net, "net", ("load", "sgen", "asymmetric_load", "asymmetric_sgen"))
+    assert feeder.three_phase
+    assert (feeder.winding_from, feeder.winding_to, feeder.clock.tolist()) == (["delta"], ["wye_n"], [5])
+    assert feeder.connection_ids == ["slack", "house", "sgen 0", "flat a", "flat c", "roof"]
+    assert feeder.connection_phase == ["abc", "abc", "abc", "a", "c", "b"]
+    # In three phases pandapower passes over balanced generators, so there is nothing of the sgen here.
+    p, q = np.array([[0.0, -20e3, 0.0, -10e3, -4e3, 6e3]]), np.array([[0.0, -5e3, 0.0, -2e3, 0.0, 0.0]])
+    flow = solve(feeder, p, q)
+    assert isinstance(flow, PhaseFlow)
+    pandapower.runpp_3ph(net, numba=False, tolerance_mva=1e-11)
+    theirs = net.res_bus_3ph[["vm_a_pu", "vm_b_pu", "vm_c_pu"]].to_numpy()
+    assert np.abs(flow.u_phase_pu[0] - theirs).max() < 1e-6
+    assert np.ptp(theirs[3]) > 0.005
+
+
+def test_zero_sequence_comes_only_where_it_is_complete_or_asked_for() -> None:
+    net = unbalanced()
+    everything = ("load", "sgen", "asymmetric_load", "asymmetric_sgen")
+    assert not from_pandapower(net, "net", everything, phases=False).three_phase
+    assert not from_pandapower(net, "net", ("load", "sgen")).three_phase
+    assert from_pandapower(net, "net", ("load", "sgen"), phases=True).three_phase
+    net.line.loc[1, "r0_ohm_per_km"] = np.nan
+    assert not from_pandapower(net, "net", everything).three_phase
+
+
+def test_more_zero_sequence_impedance_of_a_transformer_is_that_of_its_grounding() -> None:
+    net = unbalanced()
+    net.trafo["vk0_percent"], net.trafo["rn_ohm"] = 8.0, 0.05
+    feeder = from_pandapower(net, "net", phases=True)
+    base = 0.4**2 / 0.4
+    assert feeder.r_grounding_to_ohm[0] == pytest.approx(0.05)
+    reactances = [np.sqrt(vk**2 - 0.01425**2) for vk in (0.08, 0.06)]
+    assert feeder.x_grounding_to_ohm[0] == pytest.approx((reactances[0] - reactances[1]) * base / 3)
+
+
+def test_what_a_three_phase_feeder_cannot_say_is_an_error() -> None:
+    net = unbalanced()
+    net.asymmetric_load["type"] = "delta"
+    net.trafo["vector_group"] = "Dx"
+    with pytest.raises(FeederError) as caught:
+        from_pandapower(net, "net", phases=True)
+    assert [error.partition(";")[0] for error in caught.value.errors] == [
+        "feeder: transformer 'transformer 0': vector_group must be like 'Dyn' or 'YNyn', got 'Dx'",
+        "feeder: asymmetric_load 'flat': type must be 'wye', got 'delta'",
+    ]
+    net = unbalanced()
+    net.trafo["vk0_percent"] = 3.0
+    with pytest.raises(FeederError, match="must give no less resistance and reactance than vk and vkr"):
+        from_pandapower(net, "net", phases=True)
