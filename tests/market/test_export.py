@@ -12,8 +12,10 @@ from market.audit import CHECKS, audit
 from market.export import export
 from market.ledger import LedgerError
 from market.notes import Signer
+from market.receipt import make, verify
 from market.store import Ledger
 from tests.market import day
+from tests.market.conftest import Place
 from tests.market.signed import ENTRIES, FOREIGN, KEY, NEXT, signed_ledger
 
 NOT_IN_AN_EXPORT = {"schema", "postings", "tiles"}
@@ -108,6 +110,18 @@ def test_an_empty_ledger_is_exported_and_in_order(tmp_path: Path) -> None:
     Ledger.create(tmp_path / "ledger.db").close()
     report = audit(exported(tmp_path / "ledger.db"))
     assert (report.ok, report.entries) == (True, 0)
+
+
+def test_either_database_signs_audits_exports_and_hands_out_receipts(place: Place, path: Path) -> None:
+    target = signed_ledger(place())
+    report = audit(target, keys=[NEXT.verifier])
+    assert report.ok
+    unproved = {"continuity"}
+    assert report.proved == [CHECKS[check] for check in CHECKS if check not in unproved]
+    with Ledger.open(target) as ledger:
+        export(ledger, path.parent / "from_database.gz")
+        assert verify(make(ledger, 500), [KEY.verifier]).entry == ENTRIES[499]
+    assert (path.parent / "from_database.gz").read_bytes() == exported(path).read_bytes()
 
 
 @pytest.mark.parametrize("key", [FOREIGN, Signer("example.org/elsewhere", bytes([1] * 32))])
