@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-TABLES = ("trades", "slots", "participants", "limited", "depth")
+TABLES = ("trades", "slots", "participants", "limited", "depth", "envelopes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,8 @@ class Results:
     participants: pd.DataFrame
     limited: pd.DataFrame
     depth: pd.DataFrame
+    envelopes: pd.DataFrame
+    """Empty unless the scenario asks for them."""
     grid: dict[str, NDArray[Any]]
     """`u_pu` (T, N), `loading` (T, B), `loss_w` and `slack_w` (T,), `injection_wh` (T, C), and `bus_ids`,
     `branch_ids`, `connection_ids`, `slots`; with a comparison without gate also `off_u_pu` and `off_loading`."""
@@ -58,7 +60,7 @@ class Results:
     def read(cls, directory: str | Path) -> Results:
         """What `write` wrote. Raises OSError if a file is missing, ValueError if one is damaged, naming it."""
         folder = Path(directory)
-        trades, slots, participants, limited, depth = (_read(folder / f"{name}.csv") for name in TABLES)
+        trades, slots, participants, limited, depth, envelopes = (_read(folder / f"{name}.csv") for name in TABLES)
         try:
             with np.load(folder / "grid.npz", allow_pickle=False) as stored:
                 grid = {name: stored[name] for name in stored.files}
@@ -70,7 +72,7 @@ class Results:
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{folder / 'summary.json'} is damaged: {error}") from error
-        return cls(trades, slots, participants, limited, depth, grid, summary)
+        return cls(trades, slots, participants, limited, depth, envelopes, grid, summary)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -195,6 +195,9 @@ class Output(Section):
         default=("csv",), description="Formats of the table of trades"
     )
     report: Flag = Field(default=True, description="Write report.html")
+    envelopes: Flag = Field(
+        default=False, description="Write envelopes.csv: what each connection may import and export in every slot"
+    )
     compare: tuple[Literal["no_local_trading", "gate_off"], ...] = Field(
         default=("no_local_trading",), description="Runs of the same day for comparison"
     )

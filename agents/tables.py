@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agents import metrics
+from agents import envelopes, metrics
 from agents.metrics import Accounts, Physics, Trades
 from agents.optimum import Optimum
 from agents.population import SOURCES
@@ -41,6 +41,7 @@ def collect(record: Record, others: Mapping[str, Record]) -> Results:
     people = _participants(record, account, physical, others.get(WITHOUT))
     return Results(
         trades=_trades(record, traded), slots=slots, participants=people, limited=limited, depth=_depth(record),
+        envelopes=envelopes.table(record),
         grid=_grid(record, off),
         summary=summary(Day(record, traded, account, physical, gains, best), people, limited, others),
         formats=record.scenario.output.trades,

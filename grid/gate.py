@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from grid.balanced import BalancedWires
+from grid.envelope import Envelope, EnvelopeModel
 from grid.feeder import Feeder
 from grid.losses import LossModel
 from grid.phases import PhaseWires
@@ -162,6 +163,14 @@ class FeederGate:
         twin.refresh(slot)
         return twin, rows
 
+    def envelope(self, slot: int) -> Envelope:
+        """What each connection may inject and draw in a slot, whatever the others do in theirs; see `grid.envelope`.
+
+        Around the baseline of the slot, until `verify` has seen it. Raises ValueError on a feeder of single phases.
+        """
+        at = self._known(slot)
+        return self._envelope_model.envelope(at.baseline, at.reactive)
+
     def losses(self, injection: Ints, reactive: Ints) -> tuple[int, Ints]:
         """Energy lost in a slot [Wh] with injections (C,) [Wh, varh], and marginal weights; see `grid.losses`."""
         try:
@@ -216,6 +225,10 @@ class FeederGate:
         except PowerFlowError:
             return {}
         return dict(zip(self.wires.quantities().names, values.tolist(), strict=True))
+
+    @cached_property
+    def _envelope_model(self) -> EnvelopeModel:
+        return EnvelopeModel(self.feeder, self.settings)
 
     @cached_property
     def _loss_model(self) -> LossModel:
