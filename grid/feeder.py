@@ -138,18 +138,18 @@ class Feeder:
     @property
     def three_phase(self) -> bool:
         """Whether every branch has its zero sequence, and there is one."""
-        return self._no_phases == ""
+        return self.phases_lack == ""
 
     def need_phases(self) -> None:
         """Raises FeederError if the feeder has no three-phase model, with what it lacks and who would need it."""
         if self.three_phase:
             return
         single = [
-            f"feeder: connections[{i}].phase: {phase!r} needs a three-phase feeder, but {self._no_phases}"
+            f"feeder: connections[{i}].phase: {phase!r} needs a three-phase feeder, but {self.phases_lack}"
             for i, phase in enumerate(self.connection_phase)
             if phase != "abc"
         ]
-        raise FeederError(single or [f"feeder: is not three-phase: {self._no_phases}"])
+        raise FeederError(single or [f"feeder: is not three-phase: {self.phases_lack}"])
 
     def balanced(self) -> Feeder:
         """The same feeder without its zero sequence: its balanced equivalent."""
@@ -161,7 +161,7 @@ class Feeder:
         return Feeder.from_data(data)
 
     @cached_property
-    def _no_phases(self) -> str:
+    def phases_lack(self) -> str:
         """What keeps the feeder from a three-phase model, "" if nothing does."""
         for i, name in enumerate(self.line_ids):
             if np.isnan(self.r0_ohm[i]):

@@ -29,6 +29,13 @@ def feeder(
     _show(found)
 
 
+def _phases(feeder: Feeder) -> str:
+    single = sum(phase != "abc" for phase in feeder.connection_phase)
+    if feeder.three_phase:
+        return f"three; {single} connections at one of them"
+    return "one for all" + (f"; {single} connections name theirs, but {feeder.phases_lack}" if single else "")
+
+
 def _show(feeder: Feeder) -> None:
     import numpy as np
     from rich.table import Table
@@ -48,6 +55,7 @@ def _show(feeder: Feeder) -> None:
             or "none",
         ),
         ("connections", str(len(feeder.connection_ids))),
+        ("phases", _phases(feeder)),
         ("source", f"bus {feeder.bus_ids[feeder.source_bus]} at {feeder.source_u_pu:g} pu"),
         ("farthest bus", f"{feeder.bus_ids[int(np.argmax(depth))]}, {int(depth.max())} branches from the source"),
         ("places known", f"{int(np.isfinite(feeder.x).sum())} of {len(feeder.bus_ids)} buses"),

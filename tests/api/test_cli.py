@@ -108,6 +108,23 @@ def test_feeder_prints_its_figures(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "no errors" in result.stdout
     assert "branches from the source" in result.stdout
+    assert "one for all" in result.stdout
+
+
+def test_feeder_says_whether_phases_count(tmp_path: Path) -> None:
+    data = minimal()
+    data["connections"][-1]["phase"] = "b"
+    path = tmp_path / "feeder.json"
+    path.write_text(json.dumps(data))
+    said = " ".join(wattbook("feeder", path).stdout.split())
+    assert "one for all; 1 connections name theirs, but lines[0]" in said
+    for line in data["lines"]:
+        line.update(r0_ohm=1.0, x0_ohm=1.0)
+    for transformer in data.get("transformers", []):
+        transformer.update(winding_from="delta", winding_to="wye_n", clock=5)
+    path.write_text(json.dumps(data))
+    said = " ".join(wattbook("feeder", path).stdout.split())
+    assert "three; 1 connections at one of them" in said
 
 
 def test_feeder_tells_every_error_with_its_file(tmp_path: Path) -> None:

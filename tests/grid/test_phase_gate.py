@@ -127,6 +127,31 @@ def test_full_three_phase_feeders_have_no_violation_that_power_grid_model_finds(
     assert gate.verify(range(3)) == []
 
 
+@pytest.mark.slow  # two thousand slots of each feeder, a minute and a half in all
+@pytest.mark.parametrize("group", ["European LV", *GROUPS])
+def test_no_slot_of_thousands_has_a_violation_that_power_grid_model_finds(group: str) -> None:
+    feeder = european() if group == "European LV" else unbalanced(np.random.default_rng(6), 30, group, transformers=2)
+    count, full = len(feeder.connection_ids), 0
+    phases = np.array(feeder.connection_phase)
+    for batch in range(20):
+        rng = np.random.default_rng(batch)
+        gate = FeederGate(feeder, settings("ac", voltage=(0.06, 0.08, 0.1)[batch % 3]))
+        for slot in range(100):
+            rows = gate.open(slot, np.rint(rng.normal(0, 60, count)).astype(np.int64), np.zeros(count, dtype=np.int64))
+            sides = rng.integers(0, count, (40, 2))
+            if slot % 6 == 0:  # the worst that can be done to phases: one sells to the others
+                sides[:, 0] = rng.choice(np.flatnonzero(phases == "a"), 40)
+                sides[:, 1] = rng.choice(np.flatnonzero(phases != "a"), 40)
+            for inject, withdraw in sides.tolist():
+                verdict = gate.check(slot, inject, withdraw, int(rng.integers(1, 1_500)), 1)
+                rows.schedule[inject] += verdict.admitted
+                rows.schedule[withdraw] -= verdict.admitted
+                full += verdict.constraint != ""
+            gate.close(slot)
+        assert [found for found in gate.verify(range(100)) if found.by_trade] == []
+    assert full > 2_000
+
+
 def test_a_gate_of_the_balanced_equivalent_misses_most_of_what_goes_wrong_in_the_phases() -> None:
     feeder = european()
     rule = settings("ac", voltage=0.08)
