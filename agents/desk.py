@@ -148,6 +148,8 @@ class Desk:
         self.trades: list[Deal] = []
         self.limits: list[Limit] = []
         self.refused: list[tuple[int, Rejected]] = []
+        self.silent: set[int] = set()
+        """Rows of the population for whom somebody else quotes."""
 
     def rows(self, slot: int) -> slice:
         """The wants of a delivery slot."""
@@ -168,6 +170,7 @@ class Desk:
 
     def silence(self, member: int) -> None:
         """Quote no more for a row of the population; what it has in the books is for others to cancel."""
+        self.silent.add(member)
         mine = self.member == member
         self.left[mine] = 0
         self.live[mine] = NO_PRICE

@@ -176,7 +176,11 @@ class MarketModel(Figures, mesa.Model):
         For a model that has not run. Neighbours keep their orders; strategies start to learn anew. Raises
         ScenarioError if the journal is that of another market.
         """
-        check(next(iter(entries())), self.exchange.settings, self.population.feeder.to_json())
+        self.require_same_market(next(iter(entries())))
+        ours = self.exchange.participants
+        others = [name for name, place in ours.items() if exchange.participants.get(name) != place]
+        if others:
+            raise ScenarioError([f"the ledger does not have {others[0]!r} where the scenario has it; choose its seed"])
         self._entries.clear()
         self.exchange, self.gate = exchange, exchange.gate
         root = np.random.SeedSequence([self.record.seed, exchange.seq])
@@ -190,6 +194,10 @@ class MarketModel(Figures, mesa.Model):
         while self._settled < self.first_slot + self.slots and exchange.is_settled(self._settled):
             self._settled += 1
         self._book_trades()
+
+    def require_same_market(self, first: Entry) -> None:
+        """Raises ScenarioError unless a journal that begins with this entry is of a market with the same rules."""
+        check(first, self.exchange.settings, self.population.feeder.to_json())
 
     def visit(self, now: int, commands: Sequence[Command]) -> list[Entry]:
         """Commands of others at `now` [ns], before the next moment: answers, in order. `drain` has them too."""
@@ -206,9 +214,16 @@ class MarketModel(Figures, mesa.Model):
         Raises KeyError if the scenario has no such participant.
         """
         row = self._rows[name]
+        if row in self.desk.silent:
+            return
         self._advance(now)
         self.desk.silence(row)
         self._say(MassCancel(name))
+
+    def quotes_for(self, name: str) -> bool:
+        """Whether the scenario's strategy quotes for this participant: it is of the scenario, and not withdrawn."""
+        row = self._rows.get(name)
+        return row is not None and row not in self.desk.silent
 
     def drain(self) -> list[Entry]:
         """Entries since the last call, in order, for the ledger."""

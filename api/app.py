@@ -34,14 +34,15 @@ def create(server: Server, failed: Callable[[BaseException], None]) -> FastAPI:
         market = asyncio.create_task(server.engine.run())
         market.add_done_callback(ended)
         ready = asyncio.create_task(server.engine.ready.wait())
+        watch = asyncio.create_task(server.watch())
         try:
             await asyncio.wait((market, ready), return_when=asyncio.FIRST_COMPLETED)
             yield
         finally:
-            server.close()
-            market.cancel()
-            ready.cancel()
-            await asyncio.gather(market, ready, return_exceptions=True)
+            await server.farewell()
+            for task in (ready, watch):
+                task.cancel()
+            await asyncio.gather(market, ready, watch, return_exceptions=True)
 
     app = FastAPI(title="Wattbook", version=version(), lifespan=lifespan)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from api.commands import compare, database, feeder, keys, ledger, proofs, report, run, scenarios, serve
+from api.commands import compare, database, feeder, keys, ledger, proofs, report, run, scenarios, serve, tokens
 from api.console import complain
 from api.errors import explain
 
@@ -85,6 +85,7 @@ app.command("replay", epilog="Example: wattbook replay runs/village-seed1/ledger
 app.command("feeder", epilog="Example: wattbook feeder my-street.json")(feeder.feeder)
 app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(keys.app, name="keys")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(database.app, name="db")
 
 

@@ -22,6 +22,9 @@ KEPT = 10_000
 TAIL = 200
 """Messages that a snapshot of a channel without a state of its own repeats."""
 
+BEATEN = ("book", "grid", "system", "account")
+"""Channels that tell at a beat what has changed; their numbers are not those of single entries."""
+
 Depth = Callable[[int], tuple[list[tuple[int, int]], list[tuple[int, int]]]]
 """Bids and asks of an open slot as (price, Wh), best first."""
 Snapshot = Callable[[str], Item]
@@ -94,6 +97,8 @@ class Hub:
         self._books: dict[int, tuple[dict[int, int], dict[int, int]]] = {}
         """Slot -> the levels that the book channel has told of."""
         self._changed: set[int] = set()
+        self._restart = 0
+        """Number of the last entry that was in the journal when this hub began."""
         self._announced: dict[str, list[Item]] = defaultdict(list)
         self._snapshots: dict[str, Snapshot] = {
             "market": lambda _: self.projection.market(),
@@ -114,6 +119,8 @@ class Hub:
         found = self._channels.get(key)
         if found is None:
             found = self._channels[key] = Channel(key, KEPT // 10 if key[1] else KEPT)
+            if name in BEATEN:
+                found.last = self._restart
         return found
 
     def snapshot(self, name: str, participant: str = "") -> bytes:
@@ -121,6 +128,18 @@ class Hub:
         channel = self.channel(name, participant)
         head = {"ch": name, "type": "snapshot", "seq": channel.last}
         return _encode(head | self._snapshots[name](participant))
+
+    def remember(self, past: Iterable[Entry]) -> None:
+        """Begin where a journal ends, before anybody listens. No number that may have been told before comes again."""
+        self.publish(past)
+        self._restart = self.projection.seq
+        for slot in self._changed:
+            self._book_changes(slot)
+        self._changed.clear()
+        self.projection.touched.clear()
+        for (name, _), channel in self._channels.items():
+            if name in BEATEN:
+                channel.last = self._restart
 
     def publish(self, entries: Iterable[Entry]) -> None:
         """Tell what follows from entries, which must be durable. The book follows at the next `beat`."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.config import LoopFactoryType
 
 from agents.model import MarketModel
@@ -15,43 +20,112 @@ from api.console import note, say
 from api.errors import CommandError, Exit
 from api.runtime import Engine
 from api.server import Server
+from grid.feeder import Feeder
+from grid.gate import build
+from market.capacity import Gate
+from market.notes import Signer
+from market.orders import MarketSettings
+from market.recovery import recover
 from market.store import Ledger
 
 LOOP: LoopFactoryType = "asyncio" if sys.platform == "win32" else "uvloop"
 
 
-def serve(model: MarketModel, path: Path, speed: float, host: str, port: int) -> None:
-    """Run the market and its doors until somebody stops it. Raises CommandError if the ledger holds another market."""
-    if path.exists():
-        raise CommandError(Exit.INPUT, f"--db {path}: holds a market already; choose another file")
+class Door(NamedTuple):
+    """Where a market listens. With `cert` and `key`, files of PEM text, it speaks TLS."""
+
+    host: str
+    port: int
+    """0 for any that is free."""
+    cert: Path | None = None
+    key: Path | None = None
+
+
+def serve(model: MarketModel, path: Path, speed: float, door: Door) -> None:
+    """Run the market and its doors until somebody stops it; it goes on where its ledger ends.
+
+    Raises CommandError or ScenarioError if the ledger is that of another market, LedgerError if it cannot be read.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    tokens = Tokens()
-    guest = model.population.ids[0]
-    token = tokens.issue("participant", guest)
-    key = path.with_name(f"{path.name}.key")
-    signer = keys.chosen(key if key.exists() else None) or keys.generate(f"wattbook/{model.scenario.name}-live")
-    if not key.exists():
-        keys.write(signer, key)
-    with Ledger.create(path) as ledger:
-        ledger.sign_with(signer)
-        server = Server(Engine(model, ledger, speed), tokens, path)
-        say(f"Dashboard:  http://{host}:{port}/", "bold")
-        say(f"Market:     ws://{host}:{port}/v1/stream")
-        say(f"API:        http://{host}:{port}/docs")
-        say(f"Demo token: {token}   (trades as {guest})")
-        note(f"{speed:g} s of the market a second; the ledger is {path}; stop with Ctrl-C")
+    with opened(model, path) as ledger, closing(Tokens(path)) as tokens:
+        past = len(ledger)
+        if past:
+            note(f"going on after entry {past:,} of {path}")
+        server = Server(Engine(model, ledger, speed, ledger.entries()), tokens, path)
+        guest = model.population.ids[0]
+        token = tokens.issue("participant", guest)
         failures: list[BaseException] = []
 
         def failed(error: BaseException) -> None:
             failures.append(error)
             web.should_exit = True
 
-        web = uvicorn.Server(
-            uvicorn.Config(
-                app.create(server, failed), host=host, port=port, log_level="warning", ws="websockets-sansio",
-                loop=LOOP, ws_per_message_deflate=False, ws_max_size=2 * server.limits.frame_bytes,
-            )
-        )  # fmt: skip
+        def listening(port: int) -> None:
+            safe = "s" if door.cert else ""
+            say(f"Dashboard:  http{safe}://{door.host}:{port}/", "bold")
+            say(f"Market:     ws{safe}://{door.host}:{port}/v1/stream")
+            say(f"API:        http{safe}://{door.host}:{port}/docs")
+            say(f"Demo token: {token}   (trades as {guest})")
+            note(f"{speed:g} s of the market a second; the ledger is {path}; stop with Ctrl-C")
+
+        web = Web(app.create(server, failed), server, door, listening)
         web.run()
     if failures:
         raise failures[0]
+    note(f"stopped; everything that was answered is in {path}")
+
+
+class Web(uvicorn.Server):
+    """A uvicorn that says where it listens, and lets the market say goodbye before it closes connections."""
+
+    def __init__(self, application: FastAPI, server: Server, door: Door, listening: Callable[[int], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application, host=door.host, port=door.port, log_level="warning", ws="websockets-sansio", loop=LOOP,
+                ws_per_message_deflate=False, ws_max_size=2 * server.limits.frame_bytes, ssl_certfile=door.cert,
+                ssl_keyfile=door.key, timeout_graceful_shutdown=5, server_header=False,
+            )
+        )  # fmt: skip
+        self._market, self._listening = server, listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._listening(self.servers[0].sockets[0].getsockname()[1])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._market.farewell()
+        await super().shutdown(sockets)
+
+
+@contextmanager
+def opened(model: MarketModel, path: Path) -> Iterator[Ledger]:
+    """The signed ledger of a model, open for writing. If there is something in it, the model goes on where it ends."""
+    with Ledger.open(path, readonly=False) if path.exists() else Ledger.create(path) as ledger:
+        if len(ledger):
+            model.require_same_market(next(ledger.entries()))
+        ledger.sign_with(_signer(ledger, path, model.scenario.name))
+        if len(ledger):
+            exchange = recover(ledger, _gate)
+            assert exchange is not None  # its first entry creates a market
+            model.go_on(exchange, ledger.entries)
+        yield ledger
+
+
+def _gate(settings: MarketSettings, feeder: str) -> Gate:
+    return build(Feeder.from_json(feeder), settings)
+
+
+def _signer(ledger: Ledger, path: Path, name: str) -> Signer:
+    """The key in the file beside the ledger or in the environment, else a new one in that file."""
+    place = path.with_name(f"{path.name}.key")
+    signer = keys.chosen(place if place.exists() else None)
+    if signer is None and ledger.keys():
+        raise CommandError(
+            Exit.INPUT,
+            f"{place}: the key that signs {path} is missing; put it back, or give it in {keys.ENVIRONMENT}",
+        )
+    if signer is None:
+        signer = keys.generate(f"wattbook/{name}-live")
+        keys.write(signer, place)
+    return signer

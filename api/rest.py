@@ -167,8 +167,8 @@ class Rest:
         principal = self._principal(request)
         allowance = self._server.allowance(principal)
         allowance.frame(int(request.headers.get("content-length", 0)))
-        commands = self._server.accept(principal, wanted, allowance)
-        entries = await self._server.engine.submit(commands) if commands else []
+        answers = self._server.submit(principal, wanted, allowance)
+        entries = await answers if answers is not None else []
         return answered({"results": gateway.results(entries)})
 
     async def _trades(self, first: int, limit: int) -> dict[str, Any]:

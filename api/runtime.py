@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -15,6 +16,7 @@ from agents.model import MarketModel
 from api.hub import Hub
 from api.projection import Item
 from market.events import Entry
+from market.ledger import LedgerError
 from market.orders import Command
 from market.slots import NS
 from market.units import PRICE_PER_CT_KWH
@@ -61,6 +63,8 @@ class Pace:
 class _Request(NamedTuple):
     commands: Sequence[Command]
     answers: asyncio.Future[list[Entry]]
+    quotes_for: str = ""
+    """A participant for whom a client quotes from now on, so that the scenario's strategy falls silent."""
 
 
 class Engine:
@@ -71,19 +75,24 @@ class Engine:
         self.model = model
         self.speed = speed
         self.ended = False
-        """True once the scenario's last slot is settled, or something broke the market."""
+        """True once the scenario's last slot is settled, somebody stopped the market, or something broke it."""
+        self._stopping = False
         self.ready = asyncio.Event()
         """Set once slots trade."""
+        self.done = asyncio.Event()
+        """Set once `run` has returned."""
         self._ledger = ledger
-        self._requests: asyncio.Queue[_Request] = asyncio.Queue()
+        self._requests: deque[_Request] = deque()
+        self._wake = asyncio.Event()
         self._busy = asyncio.Lock()
         """Held while the exchange is ahead of the ledger."""
+        self._failure: LedgerError | None = None
         self._flows = 0
         self.hub = Hub(model.exchange.depth, self.forecast, self.grid)
-        self.hub.publish(past)
+        self.hub.remember(past)
 
     async def run(self) -> None:
-        """Serve until the scenario ends or the task is cancelled; what was acknowledged is in the ledger then.
+        """Serve until the scenario ends or somebody stops it; what was acknowledged is in the ledger then, and signed.
 
         Raises what stops the market: a full disk, a violation of the grid.
         """
@@ -94,28 +103,44 @@ class Engine:
                 await self._keep()
                 pace = pace or Pace(self.speed, self.model.exchange.now or moment)
                 await self._serve(moment, pace)
+                if self._stopping:
+                    break
             await self._keep()
         finally:
             self.ended = True
             beat.cancel()
-            while not self._requests.empty():
-                self._requests.get_nowait().answers.set_exception(StoppedError("the market has stopped"))
+            await asyncio.gather(beat, return_exceptions=True)
+            while self._requests:
+                self._requests.popleft().answers.set_exception(StoppedError("the market has stopped"))
+            if self._failure is None:
+                await asyncio.to_thread(self._ledger.sign)
+            self.done.set()
+        if self._failure is not None:
+            raise self._failure
 
-    def submit(self, commands: Sequence[Command]) -> asyncio.Future[list[Entry]]:
+    def stop(self) -> None:
+        """End the market as soon as what is being carried out is on the disk; what waits is refused."""
+        self._stopping = True
+        self._wake.set()
+
+    def submit(self, commands: Sequence[Command], quotes_for: str = "") -> asyncio.Future[list[Entry]]:
         """Carry out commands in order, after all that were submitted before; gives their entries once they are durable.
 
+        `quotes_for` names a neighbour of the scenario for whom a client quotes from now on: its strategy falls silent.
         Raises StoppedError, at once or later, if the market ends before that: nothing of the commands is then in the
         ledger.
         """
-        if self.ended:
-            raise StoppedError("the market has ended; start another one")
+        if self.ended or self._stopping:
+            raise StoppedError("the market has ended or is going down; what was answered is kept")
         answers: asyncio.Future[list[Entry]] = asyncio.get_running_loop().create_future()
-        self._requests.put_nowait(_Request(commands, answers))
+        self._requests.append(_Request(commands, answers, quotes_for))
+        self._wake.set()
         return answers
 
-    def withdraw(self, participant: str) -> None:
-        """Let the scenario's strategy fall silent for a participant who quotes from now on. Raises KeyError."""
-        self.model.withdraw(participant, self.model.exchange.now or 0)
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return len(self._requests)
 
     # -- views -----------------------------------------------------------------------------------------------------
 
@@ -158,29 +183,41 @@ class Engine:
 
     async def _serve(self, moment: int, pace: Pace) -> None:
         """Serve clients until the market's time is `moment`; whoever waits is served at least once."""
-        while True:
+        while not self._stopping:
             left = pace.until(moment)
-            if left <= 0 and self._requests.empty():
+            if left <= 0 and not self._requests:
                 return
-            try:
-                async with asyncio.timeout(max(left, 0.0)):
-                    first = await self._requests.get()
-            except TimeoutError:
+            first = await self._next(left)
+            if first is None:
                 return
             group = [first]
             size = len(first.commands)
-            while size < GROUP and not self._requests.empty():
-                group.append(self._requests.get_nowait())
+            while size < GROUP and self._requests:
+                group.append(self._requests.popleft())
                 size += len(group[-1].commands)
             now = max(min(pace.now(), moment - 1), self.model.exchange.now or 0)
             await self._carry_out(group, now)
             if left <= 0:
                 return
 
+    async def _next(self, seconds: float) -> _Request | None:
+        """The next request; None if none comes in time, or the market is to stop."""
+        if not self._requests:
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(max(seconds, 0.0)):
+                    await self._wake.wait()
+            except TimeoutError:
+                return None
+        return self._requests.popleft() if self._requests else None
+
     async def _carry_out(self, group: Sequence[_Request], now: int) -> None:
         """One commit for a group of requests, then their answers."""
         try:
             async with self._busy:
+                for request in group:
+                    if request.quotes_for:
+                        self.model.withdraw(request.quotes_for, now)
                 entries = self.model.visit(now, [command for request in group for command in request.commands])
                 await self._store()
         except BaseException as error:
@@ -218,5 +255,10 @@ class Engine:
             async with self._busy:
                 self.hub.beat()
                 if self.hub.projection.seq > signed and time.monotonic() >= due:
-                    await asyncio.to_thread(self._ledger.sign)
+                    try:
+                        await asyncio.to_thread(self._ledger.sign)
+                    except LedgerError as error:
+                        self._failure = error
+                        self.stop()
+                        return
                     signed, due = self.hub.projection.seq, time.monotonic() + SIGN

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 from pathlib import Path
 
-from api.auth import OBSERVER, Access, Principal
+from api.auth import OBSERVER, Principal, Tokens
 from api.gateway import Allowance, Request, commands, permit, storable
 from api.runtime import Engine, StoppedError
 from api.schemas import Basket, Limits, Submit
 from api.stream import CLOSE_GOING, CLOSE_TOKEN, Session
-from market.orders import Command, MassCancel
+from market.events import Entry
+from market.orders import MassCancel
+
+Answers = asyncio.Future[list[Entry]]
 
 HEARTBEAT = 5.0
 """Seconds without anything else to say after which a connection hears a heartbeat."""
 GRACE = 10.0
 """Seconds without a connection after which a participant's orders are cancelled, where it asked for that."""
+SWEEP = 1.0
+"""Seconds after which a token that another process has revoked is noticed at the latest."""
+FAREWELL = 2.0
+"""Seconds that a client has to read the last words."""
 AUTH = 10.0
 """Seconds within which a connection must say who it is."""
 
@@ -26,7 +34,7 @@ class Server:
     def __init__(
         self,
         engine: Engine,
-        access: Access,
+        tokens: Tokens,
         ledger: str | Path,
         *,
         limits: Limits | None = None,
@@ -34,11 +42,10 @@ class Server:
         grace: float = GRACE,
         auth_seconds: float = AUTH,
     ) -> None:
-        self.engine, self.access, self.ledger = engine, access, ledger
+        self.engine, self.tokens, self.ledger = engine, tokens, ledger
         self.limits = limits or Limits()
         self.heartbeat, self.grace, self.auth_seconds = heartbeat, grace, auth_seconds
         self.sessions: dict[Session, None] = {}
-        self._taken: set[str] = set()
         self._allowances: dict[str, Allowance] = {}
         self._pending: dict[str, asyncio.Task[None]] = {}
 
@@ -49,25 +56,24 @@ class Server:
 
     def principal(self, token: str) -> Principal | None:
         """Whose token it is; without one, an observer."""
-        return self.access.check(token) if token else OBSERVER
+        return self.tokens.check(token) if token else OBSERVER
 
-    def takes_over(self, participant: str) -> None:
-        """A client quotes for this participant from now on: the scenario's strategy for it falls silent."""
-        if participant not in self._taken:
-            self._taken.add(participant)
-            if participant in self.engine.model.population.ids:
-                self.engine.withdraw(participant)
+    def submit(self, principal: Principal, request: Request, allowance: Allowance) -> Answers | None:
+        """Have the engine carry out a request; None if it holds no command.
 
-    def accept(self, principal: Principal, request: Request, allowance: Allowance) -> list[Command]:
-        """The commands of a request. Raises RefusedError if role or limits forbid it, or no journal could carry it."""
+        Who quotes speaks for its participant from then on: the scenario's strategy for it falls silent. Raises
+        RefusedError if role or limits forbid the request, or no journal could carry it, StoppedError like the engine.
+        """
         permit(principal, request)
         found = commands(request, principal.participant)
         allowance.request(request, len(found))
         for command in found:
             storable(command)
-        if isinstance(request, Submit | Basket):
-            self.takes_over(principal.participant)
-        return found
+        if not found:
+            return None
+        name = principal.participant
+        quotes = isinstance(request, Submit | Basket) and self.engine.model.quotes_for(name)
+        return self.engine.submit(found, name if quotes else "")
 
     def allowance(self, principal: Principal) -> Allowance:
         """That of a client without a connection of its own; one for all requests under the same token."""
@@ -85,17 +91,37 @@ class Server:
         """A connection is gone; unless the participant comes back in time, its orders are cancelled."""
         self.sessions.pop(session, None)
         principal = session.principal
-        if principal is None or not session.cancel_on_disconnect or principal.participant not in self._taken:
+        if principal is None or not session.cancel_on_disconnect:
             return
         name = principal.participant
+        if self.engine.model.quotes_for(name):
+            return  # what is in the books is the scenario's
         if not any(other.principal and other.principal.participant == name for other in self.sessions):
             self._pending[name] = asyncio.create_task(self._cancel_later(name))
 
-    def revoke(self, token: str) -> None:
-        """Close every connection that a token opened; `token` is its name, not the token itself."""
+    def sweep(self, valid: Container[str]) -> None:
+        """Close every connection whose token is not valid any more."""
         for session in list(self.sessions):
-            if session.principal is not None and session.principal.token == token:
+            if session.principal is not None and session.principal.token and session.principal.token not in valid:
                 session.close(CLOSE_TOKEN, "BAD_TOKEN: the token was revoked")
+
+    async def watch(self) -> None:
+        """Notice what other processes revoke, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            if self.sessions:
+                self.sweep(await asyncio.to_thread(self.tokens.valid))
+
+    async def farewell(self) -> None:
+        """Carry out what has begun, answer it, and say goodbye to everybody; waits until they have heard it."""
+        self.engine.stop()
+        await self.engine.done.wait()
+        for pending in self._pending.values():
+            pending.cancel()
+        self.close()
+        end = asyncio.get_running_loop().time() + FAREWELL
+        while self.sessions and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.01)
 
     def close(self) -> None:
         """Say goodbye to everybody."""

@@ -256,12 +256,16 @@ class Session:
     async def _trade(self, request: gateway.Request) -> None:
         """Have the engine carry out a request, if role and limits allow it."""
         assert self.principal is not None
-        found = self._server.accept(self.principal, request, self._allowance)
-        if not found:
+        await self._slots.acquire()
+        try:
+            answers = self._server.submit(self.principal, request, self._allowance)
+        except BaseException:
+            self._slots.release()
+            raise
+        if answers is None:
+            self._slots.release()
             self._say(Answer(request.id, []))
             return
-        await self._slots.acquire()
-        answers = self._server.engine.submit(found)
         answers.add_done_callback(partial(self._told, request.id))
 
     def _told(self, request_id: str, answers: asyncio.Future[list[Entry]]) -> None:

@@ -51,10 +51,6 @@ ENTRY_POINTS = {
     "api.cli_reference",
     "api.message_reference",
     "scenarios.build_data",
-    # For servers of live markets: who may connect.
-    "market.access",
-    # For whoever runs an engine: back to where its ledger ends.
-    "market.recovery",
 }
 KITS = ("conformance",)
 """Modules for those who write their own strategies and devices; the tests use them too."""

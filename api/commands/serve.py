@@ -29,21 +29,30 @@ def serve(
         int | None, typer.Option(help="Everything random follows from it.", min=0, metavar="N", show_default=False)
     ] = None,
     days: Annotated[int, typer.Option(help="Days that the market lasts.", min=1)] = 7,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Speak TLS with this certificate (PEM).", metavar="FILE", show_default=False)
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="The certificate's private key (PEM).", metavar="FILE", show_default=False)
+    ] = None,
 ) -> None:
     """Open a live market: simulated neighbours trade by the clock, and anyone's program may bid.
 
-    Prints the addresses and a demo token. Everything that is acknowledged is in the ledger first.
+    Prints the addresses and a demo token. Everything that is acknowledged is in the ledger first, and the market goes
+    on where its ledger ends when it is started again with the same scenario.
     """
     from agents import MarketModel
     from api import live
     from scenarios import load
 
     pace = _pace(speed)
+    if (tls_cert is None) != (tls_key is None):
+        raise CommandError(Exit.INPUT, "--tls-cert and --tls-key go together; give both files")
     chosen = load(scenario).changed(**{"time.days": days, "time.slots": None})
     if seed is not None:
         chosen = chosen.changed(seed=seed)
     path = db or Path("runs") / f"{chosen.name}-live.db"
-    live.serve(MarketModel(chosen), path, pace, host, port)
+    live.serve(MarketModel(chosen), path, pace, live.Door(host, port, tls_cert, tls_key))
 
 
 def _pace(text: str) -> float:

@@ -7,21 +7,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from websockets.sync.client import ClientConnection, connect
 
 from agents import MarketModel
-from api import keys
 from api.app import create
 from api.auth import Tokens
+from api.live import Door, Web, opened
 from api.runtime import Engine
 from api.schemas import Role
 from api.server import Server
-from market.store import Ledger
 from tests.agents.small import ALONE, scenario
 
 SECONDS = 20.0
@@ -78,38 +76,40 @@ class Live:
         with connect(f"ws://127.0.0.1:{self.port}/v1/stream", max_size=None, compression=None) as socket:
             client = Client(socket)
             if role is not None:
-                token = self.tokens.issue(role, participant if role == "participant" else "")
+                name = participant if role == "participant" else ""
+                token = "" if role == "observer" else self.tokens.issue(role, name)
                 client.say({"op": "auth", "token": token, "id": "hello"})
                 assert client.until("welcome")["role"] == role
             yield client
 
 
 @contextmanager
+def connected(port: int, token: str = "") -> Iterator[Client]:
+    """A client that has said who it is, of a server in this process or another."""
+    with connect(f"ws://127.0.0.1:{port}/v1/stream", max_size=None, compression=None) as socket:
+        client = Client(socket)
+        client.say({"op": "auth", "token": token})
+        client.until("welcome")
+        yield client
+
+
+@contextmanager
 def running(folder: Path, speed: float = 600.0, **options: Any) -> Iterator[Live]:
-    """A market in `folder`, served until the block ends. `options` are those of `Server`."""
+    """A market in `folder`, which goes on if it is there, until the block ends. `options` are those of `Server`."""
     model = MarketModel(scenario().changed(**ALONE))
-    tokens = Tokens()
     path = folder / "ledger.db"
-    with Ledger.create(path) as ledger:
-        ledger.sign_with(keys.generate("test/small"))
-        server = Server(Engine(model, ledger, speed), tokens, path, **options)
+    with opened(model, path) as ledger, closing(Tokens(path)) as tokens:
+        server = Server(Engine(model, ledger, speed, ledger.entries()), tokens, path, **options)
         failures: list[BaseException] = []
-        web = uvicorn.Server(
-            uvicorn.Config(
-                create(server, failures.append),
-                port=0,
-                log_level="warning",
-                ws="websockets-sansio",
-                ws_per_message_deflate=False,
-            )
-        )
+        ports: list[int] = []
+        web = Web(create(server, failures.append), server, Door("127.0.0.1", 0), ports.append)
         thread = threading.Thread(target=web.run, daemon=True)
         thread.start()
-        while not web.started:
+        while not ports:
             assert thread.is_alive(), "the server did not start"
             thread.join(0.01)
         try:
-            yield Live(server, tokens, path, web.servers[0].sockets[0].getsockname()[1])
+            yield Live(server, tokens, path, ports[0])
         finally:
             web.should_exit = True
             thread.join(SECONDS)
