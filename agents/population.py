@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from agents import scenario_files
 from agents.devices import registry
 from agents.devices.battery import Battery
-from agents.devices.fleet import Site
+from agents.devices.fleet import RuleSite, Site
 from agents.devices.pv import split_export
 from agents.fleets import Members, Owned, fleets
 from agents.netting import net
@@ -240,20 +240,24 @@ def _energies(everyone: list[Members], count: int, scenario: Scenario) -> dict[s
 def _batteries(everyone: list[Members], scenario: Scenario) -> tuple[Battery, Ints, dict[registry.Rule, Ints]]:
     columns: list[list[float]] = []
     owner: list[int] = []
-    rules: dict[registry.Rule, list[int]] = {}
+    rules: dict[str, list[int]] = {}
     for members in everyone:
         spec = members.group.battery
         if spec is None:
             continue
         owning = members.owning("battery", spec.share)
         capacity, power = owning.sizes("kwh", spec.kwh), owning.sizes("kw", spec.kw)
-        rules.setdefault(registry.rule(spec.rule), []).extend(range(len(owner), len(owner) + len(owning.rows)))
+        rules.setdefault(spec.rule, []).extend(range(len(owner), len(owner) + len(owning.rows)))
         owner.extend(owning.rows.tolist())
         for kwh, kw in zip(capacity, power, strict=True):
             columns.append([kwh * 1000, kw * 1000, spec.efficiency, spec.self_discharge, spec.initial])
     wh, watts, efficiency, loss, initial = np.array(columns, dtype=np.float64).reshape(-1, 5).T
     battery = Battery(wh, watts, scenario.slot_hours, efficiency=efficiency, self_discharge=loss, initial=initial)
-    return battery, np.array(owner, dtype=np.int64), {rule: np.array(rows) for rule, rows in rules.items()}
+    tariffs, made = scenario.tariffs, {}
+    for name, members_of in rules.items():
+        site = RuleSite(np.array(members_of), scenario.market.slot, tariffs.retail, tariffs.feed_in)
+        made[registry.rule_for(name, site)] = site.rows
+    return battery, np.array(owner, dtype=np.int64), made
 
 
 def _main_source(owned: list[Owned], count: int) -> Ints:

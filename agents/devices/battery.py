@@ -63,6 +63,13 @@ class Battery:
     def __len__(self) -> int:
         return len(self.capacity_uwh)
 
+    def some(self, rows: Ints) -> Battery:
+        """A copy of the batteries in these rows, as they are now."""
+        copy = object.__new__(Battery)
+        for name, column in vars(self).items():
+            setattr(copy, name, column[rows])
+        return copy
+
     @property
     def stored_wh(self) -> NDArray[np.float64]:
         """(B,) stored energy [Wh]."""

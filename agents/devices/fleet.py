@@ -62,6 +62,26 @@ class Site:
         return np.random.default_rng(self.seed)
 
 
+@dataclass(frozen=True)
+class RuleSite:
+    """What a battery rule that is a class is made with: whom it serves, and in which market."""
+
+    rows: Ints
+    """Its batteries among all those of the run."""
+    slot_seconds: int
+    retail: int
+    feed_in: int
+    """[milli-currency/MWh]"""
+
+    @property
+    def slot_hours(self) -> float:
+        return self.slot_seconds / 3600
+
+    @property
+    def slots_per_day(self) -> int:
+        return 86_400 // self.slot_seconds
+
+
 class Fleet(Protocol):
     """n devices over T slots."""
 

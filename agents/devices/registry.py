@@ -10,10 +10,11 @@ from agents.devices import biomass, ev, heat_pump, hydro, load, pv, wind
 from agents.devices.battery import Battery
 from agents.devices.biomass import Biomass
 from agents.devices.ev import Ev
-from agents.devices.fleet import Ints
+from agents.devices.fleet import Ints, RuleSite
 from agents.devices.heat_pump import HeatPump
 from agents.devices.hydro import Hydro
 from agents.devices.load import Load
+from agents.devices.mpc import Predictive
 from agents.devices.pv import Pv
 from agents.devices.wind import Wind
 
@@ -35,7 +36,7 @@ DEVICES: dict[str, Callable[..., Any]] = {
     "biomass": Biomass,
     "hydro": Hydro,
 }
-RULES: dict[str, Rule] = {"self_consumption": self_consumption}
+RULES: dict[str, Rule | type] = {"self_consumption": self_consumption, "mpc": Predictive}
 
 
 def families(device_name: str, kind: str) -> tuple[str, ...]:
@@ -52,9 +53,16 @@ def device(name: str) -> Callable[..., Any]:
     return DEVICES[name] if name in DEVICES else _imported(name, "device", DEVICES)
 
 
-def rule(name: str) -> Rule:
-    """The battery rule of that name. Raises ValueError."""
-    return RULES[name] if name in RULES else _imported(name, "rule", RULES)
+def rule(name: str) -> Rule | type:
+    """The battery rule of that name: a function, or a class that is made for some batteries. Raises ValueError."""
+    found: Rule | type = RULES[name] if name in RULES else _imported(name, "rule", RULES)
+    return found
+
+
+def rule_for(name: str, site: RuleSite) -> Rule:
+    """The battery rule of that name for the batteries of a site. Raises ValueError."""
+    found = rule(name)
+    return found(site) if isinstance(found, type) else found
 
 
 def _imported(name: str, what: str, known: dict[str, Any]) -> Any:

@@ -1,0 +1,236 @@
+"""Model predictive control of batteries: plan ahead by a linear program, do the first step, look again.
+
+The plan of one battery minimises the bill over the horizon, energy in Wh, prices per Wh:
+
+    min Σ_k  buy_k·m_k − sell_k·x_k + wear·d_k  −  worth·e_K
+    s.t.     e_k = e_{k−1} + η·c_k − d_k/η,  0 ≤ e_k ≤ capacity
+             m_k − x_k = net_k + c_k − d_k,  m_k, x_k ≥ 0
+             0 ≤ c_k, d_k ≤ power · length of k
+
+net is load less generation; the first step is what is measured now, later ones are forecast. Steps grow longer with
+their distance, since a forecast of tomorrow noon needs no quarter-hours. Some batteries share a program, so that the
+solver's own cost per call is spread; each program keeps its last basis. Source of the method: J. B. Rawlings, D. Q.
+Mayne, M. M. Diehl, Model Predictive Control, 2nd ed. 2017, chapter 1; solver: HiGHS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import highspy
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from agents.devices.battery import MICRO, Battery
+from agents.devices.fleet import RuleSite
+from agents.forecast import Forecaster, Smoothing
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+TOGETHER = 10
+"""Batteries in one linear program: more make it slower than they save, fewer too."""
+LENGTHS_HOURS = (*([0.25] * 4), *([0.5] * 4), *([1.0] * 9), *([2.0] * 6))
+"""Steps of the horizon [h]: 24 hours in 23 steps."""
+TIE = 1e-6
+"""Price of moving energy for nothing, a small share of any real price, so that plans are unique."""
+_CHARGE, _DISCHARGE, _STORED, _IMPORT, _EXPORT = range(5)
+
+
+class PlanError(RuntimeError):
+    """The solver found no plan, which a battery within its limits always has."""
+
+
+class Planner:
+    """Plans for B batteries over K steps. Prices are per Wh in any currency; energy is in Wh."""
+
+    def __init__(self, count: int, steps: int, *, wear: ArrayLike = 0.0) -> None:
+        """`count` is B; `wear` (B,) is the cost of each Wh discharged."""
+        self.steps = steps
+        self._wear = np.broadcast_to(np.asarray(wear, dtype=np.float64), count)
+        self._parts = [
+            _Program(np.arange(start, min(start + TOGETHER, count)), steps) for start in range(0, count, TOGETHER)
+        ]
+
+    def plan(
+        self, battery: Battery, net_wh: Floats, buy: Floats, sell: Floats,
+        hours: Floats, slot_hours: float, worth: float,
+    ) -> Floats:  # fmt: skip
+        """(B,) what to do in the first step [Wh], discharge positive.
+
+        `net_wh` (B, K) load less generation, `buy` and `sell` (K,) prices, `hours` (K,) lengths of the steps, `worth`
+        what a stored Wh is worth at the end. Raises ValueError where selling pays more than buying costs, which no
+        plan could resist; PlanError if the solver fails.
+        """
+        if (sell > buy).any():
+            step = int(np.argmax(sell > buy))
+            raise ValueError(
+                f"sell[{step}] = {sell[step]:g} is above buy[{step}] = {buy[step]:g}; a plan would be endless"
+            )
+        one_way = battery.one_way_ppm / MICRO
+        power = battery.limit_wh[:, None] * (hours / slot_hours)
+        cost = np.zeros((len(battery), self.steps, 5))
+        cost[..., _CHARGE] = TIE * buy.max()
+        cost[..., _DISCHARGE] = self._wear[:, None] + TIE * buy.max()
+        cost[:, -1, _STORED] = -worth
+        cost[..., _IMPORT], cost[..., _EXPORT] = buy, -sell
+        upper = np.full((len(battery), self.steps, 5), highspy.kHighsInf)
+        upper[..., _CHARGE] = upper[..., _DISCHARGE] = power
+        upper[..., _STORED] = (battery.capacity_uwh / MICRO)[:, None]
+        balance = np.zeros((len(battery), self.steps, 2))
+        balance[:, 0, 0], balance[..., 1] = battery.stored_wh, net_wh
+        first = np.empty(len(battery))
+        for part in self._parts:
+            rows = part.rows
+            first[rows] = part.solve(cost[rows], upper[rows], balance[rows], one_way[rows])
+        return first
+
+
+class _Program:
+    """The linear program of some batteries."""
+
+    def __init__(self, rows: Ints, steps: int) -> None:
+        self.rows = rows
+        self._steps = steps
+        self._solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
+        for option, value in (("output_flag", False), ("threads", 1), ("presolve", "off")):
+            self._solver.setOptionValue(option, value)
+        self._ready = False
+
+    def solve(self, cost: Floats, upper: Floats, balance: Floats, one_way: Floats) -> Floats:
+        """(n,) discharge less charge of the first step."""
+        solver = self._solver
+        columns, lines = cost.size, balance.size
+        if not self._ready:
+            solver.passModel(self._model(cost, upper, balance, one_way))
+            self._ready = True
+        else:
+            every, each = np.arange(columns, dtype=np.int32), np.arange(lines, dtype=np.int32)
+            solver.changeColsCost(columns, every, cost.ravel())
+            solver.changeColsBounds(columns, every, np.zeros(columns), upper.ravel())
+            solver.changeRowsBounds(lines, each, balance.ravel(), balance.ravel())
+        solver.run()
+        if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            raise PlanError(f"the solver found no plan: {solver.modelStatusToString(solver.getModelStatus())}")
+        found = np.array(solver.getSolution().col_value).reshape(len(self.rows), self._steps, 5)
+        return np.asarray(found[:, 0, _DISCHARGE] - found[:, 0, _CHARGE])
+
+    def _model(self, cost: Floats, upper: Floats, balance: Floats, one_way: Floats) -> highspy.HighsLp:
+        matrix = sparse.block_diag([_matrix(self._steps, eta) for eta in one_way], format="csc")
+        model = highspy.HighsLp()
+        model.num_col_, model.num_row_ = cost.size, balance.size
+        model.col_cost_, model.col_lower_, model.col_upper_ = cost.ravel(), np.zeros(cost.size), upper.ravel()
+        model.row_lower_ = model.row_upper_ = balance.ravel()
+        model.a_matrix_.start_, model.a_matrix_.index_ = matrix.indptr, matrix.indices
+        model.a_matrix_.value_ = matrix.data
+        return model
+
+
+def _matrix(steps: int, one_way: float) -> sparse.csc_matrix:
+    """Rows: what is stored, and what is bought and sold, for each step."""
+    rows, columns, values = [], [], []
+    for k in range(steps):
+        at, stored, traded = 5 * k, 2 * k, 2 * k + 1
+        cells = [
+            (stored, at + _STORED, 1.0), (stored, at + _CHARGE, -one_way), (stored, at + _DISCHARGE, 1 / one_way),
+            (traded, at + _IMPORT, 1.0), (traded, at + _EXPORT, -1.0),
+            (traded, at + _CHARGE, -1.0), (traded, at + _DISCHARGE, 1.0),
+        ]  # fmt: skip
+        if k:
+            cells.append((stored, at - 5 + _STORED, -1.0))
+        for row, column, value in cells:
+            rows.append(row)
+            columns.append(column)
+            values.append(value)
+    return sparse.csc_matrix((values, (rows, columns)), shape=(2 * steps, 5 * steps))
+
+
+class Horizon:
+    """Steps that grow longer, and what falls into them."""
+
+    def __init__(self, slot_hours: float, lengths_hours: Sequence[float] = LENGTHS_HOURS) -> None:
+        """Lengths are rounded up to whole slots."""
+        counts = [max(1, -int(-length // slot_hours)) for length in lengths_hours]
+        self.slots = sum(counts)
+        """Slots from now to the end."""
+        self.hours: Floats = np.array(counts) * slot_hours
+        self._starts = np.cumsum([0, *counts[:-1]])
+        self._counts = np.array(counts)
+
+    def __len__(self) -> int:
+        return len(self.hours)
+
+    def sums(self, values: Floats) -> Floats:
+        """Sums of (…, slots) over each step."""
+        return np.add.reduceat(values, self._starts, axis=-1)
+
+    def means(self, values: Floats) -> Floats:
+        """Means of (…, slots) over each step."""
+        return np.asarray(self.sums(values) / self._counts)
+
+
+class Controller:
+    """Receding horizon for B batteries of one fleet: give it what is measured, slot by slot."""
+
+    def __init__(
+        self, count: int, forecaster: Forecaster, slot_hours: float, *,
+        wear: ArrayLike = 0.0, lengths_hours: Sequence[float] = LENGTHS_HOURS,
+    ) -> None:  # fmt: skip
+        self._forecaster, self._slot_hours = forecaster, slot_hours
+        self._horizon = Horizon(slot_hours, lengths_hours)
+        self._planner = Planner(count, len(self._horizon), wear=wear)
+        self._past: Floats = np.zeros((count, 64))
+        self._known = 0
+
+    @property
+    def slots(self) -> int:
+        """Slots of the horizon, the present one included: so many prices are needed."""
+        return self._horizon.slots
+
+    def decide(self, battery: Battery, net_wh: Floats, buy: Floats, sell: Floats) -> Ints:
+        """(B,) request to the batteries for the present slot [Wh], discharge positive.
+
+        `net_wh` (B,) is load less generation now; `buy` and `sell` (slots,) are the prices from now on, per Wh.
+        """
+        self._note(net_wh)
+        ahead = np.concatenate([net_wh[:, None], self._forecaster.ahead(self._seen(), self.slots - 1)], axis=1)
+        horizon = self._horizon
+        bought, sold = horizon.means(buy), horizon.means(sell)
+        worth = float(sell.max() + (buy.min() - sell.max()) / 2)
+        first = self._planner.plan(battery, horizon.sums(ahead), bought, sold, horizon.hours, self._slot_hours, worth)
+        return np.rint(first).astype(np.int64)
+
+    def _seen(self) -> Floats:
+        return self._past[:, : self._known]
+
+    def _note(self, net_wh: Floats) -> None:
+        if self._known == self._past.shape[1]:
+            self._past = np.concatenate([self._past, np.zeros_like(self._past)], axis=1)
+        self._past[:, self._known] = net_wh
+        self._known += 1
+
+
+class Predictive:
+    """A battery rule for scenarios, ``battery: {rule: mpc}``: the bill with the utility is kept low.
+
+    It forecasts by smoothing, and takes the retail and feed-in prices as they are.
+    """
+
+    def __init__(self, site: RuleSite) -> None:
+        self._rows = site.rows
+        self._controller = Controller(len(site.rows), Smoothing(site.slots_per_day), site.slot_hours)
+        slots = self._controller.slots
+        self._buy, self._sell = (
+            np.full(slots, float(site.retail)),
+            np.full(slots, float(min(site.feed_in, site.retail))),
+        )
+
+    def __call__(self, battery: Battery, surplus_wh: Ints, deficit_wh: Ints) -> Ints:
+        """(B,) request to all batteries; 0 for those of others."""
+        rows = self._rows
+        net = (deficit_wh - surplus_wh)[rows].astype(np.float64)
+        request = np.zeros(len(battery), dtype=np.int64)
+        request[rows] = self._controller.decide(battery.some(rows), net, self._buy, self._sell)
+        return request
