@@ -199,6 +199,38 @@ def test_rows_hold_the_values_of_power_grid_model_and_keep_to_them_after_a_refre
     assert len(checked) > 500
 
 
+def test_a_feeder_that_is_one_transformer_drawn_from_its_low_side_is_gated_too() -> None:
+    values: dict[str, object] = {"s_va": 1e5, "u1_v": 400.0, "u2_v": 1e4, "uk": 0.04, "pk_w": 1500.0, "clock": 5}
+    windings: dict[str, object] = {"winding_from": "zigzag_n", "winding_to": "wye"}
+    feeder = Feeder.from_data(
+        {
+            "buses": [{"id": "high", "u_rated_v": 1e4}, {"id": "low", "u_rated_v": 400.0}],
+            "transformers": [{"id": "trafo", "from": "low", "to": "high"} | values | windings],
+            "source": {"bus": "high"},
+            "connections": [{"id": "utility", "bus": "high"}, {"id": "house", "bus": "low", "phase": "c"}],
+        }
+    )
+    gate = FeederGate(feeder, rules(voltage=0.1, unbalance=1))
+    rows = gate.open(0, np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.int64))
+    verdict = gate.check(0, 1, 0, 10**12, 1)
+    # A third of 100 kVA for a quarter of an hour.
+    assert verdict == Verdict(8_333, "branch:trafo.c")
+    rows.schedule[1] = verdict.admitted
+    assert gate.verify([0], keep=True) == []
+    rows.schedule[1] += 1
+    assert [found.element for found in gate.verify([0], keep=True)] == ["branch:trafo.c"]
+
+
+def test_a_baseline_without_any_state_refuses_everything() -> None:
+    for mode in MODES:
+        gate = FeederGate(one_phase(), settings(mode))
+        rows = gate.open(0, np.array([0, -(10**8), 0, 0, 0]), np.zeros(5, dtype=np.int64))
+        assert gate.check(0, 2, 3, 100, 1) == Verdict(0, "diverged")
+        if mode == "linear":
+            assert not fits(rows, 2, 3, 1)
+            assert not fits(rows, 0, 3, 1)
+
+
 def test_limits_that_the_baseline_breaks_may_not_get_worse() -> None:
     gate = FeederGate(one_phase(), rules(voltage=0.05, unbalance=1, loading=100))
     assert isinstance(gate.wires, PhaseWires)
