@@ -152,7 +152,7 @@ def welfare(record: Record, traded: Trades) -> Ints:
 def optima(record: Record) -> list[Optimum]:
     """The optimum of every slot under the wires of the feeder, whether or not the run's own gate minded them."""
     people = record.population
-    settings = msgspec.structs.replace(record.settings, gate="linear")
+    settings = msgspec.structs.replace(record.settings, gate="linear", netting="netted")
     gate = FeederGate(people.feeder, settings)
     fees = Fees(settings, len(gate.connections()))
     found = []

@@ -229,6 +229,7 @@ class MarketModel(Figures, mesa.Model):
         """Entries since the last call, in order, for the ledger."""
         entries, self._entries = self._entries, []
         self.record.entries += len(entries)
+        self.record.stages = self.exchange.stages()
         return entries
 
     def results(self) -> Results:

@@ -57,6 +57,8 @@ class Record:
     orders: list[int] = field(default_factory=list)
     """Orders and changes of orders that reached the exchange in each step."""
     entries: int = 0
+    stages: dict[str, int] = field(default_factory=dict)
+    """How many questions of capacity each stage of the gate has decided."""
     seconds: float | None = None
     """What the trading took, where somebody with a clock has measured it."""
 

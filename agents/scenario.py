@@ -25,7 +25,7 @@ from agents.scenario_rules import UTILITY
 from agents.scenario_text import ScenarioError, read_yaml
 from agents.scenario_units import Duration, Energy, Flag, Price, Real, Start, Whole
 from grid.feeder import Feeder
-from market.orders import Design, GateMode, LossModel, MarketSettings, NetworkTariff
+from market.orders import Design, GateMode, LossModel, MarketSettings, Netting, NetworkTariff
 from market.slots import NS
 
 __all__ = ["UTILITY", "Scenario", "ScenarioError", "json_schema", "load_scenario", "reference"]
@@ -186,6 +186,9 @@ class Grid(Section):
         description="Largest voltage unbalance factor of every bus of a three-phase feeder [share of V1]",
     )
     gate: GateMode = Field(default="ac", description="How each match is checked before it commits")
+    netting: Netting = Field(
+        default="netted", description="What the wires must carry: all deliver, or also sellers alone and buyers alone"
+    )
 
 
 class Output(Section):
@@ -266,6 +269,7 @@ class Scenario(Section):
             lot=self.market.lot,
             max_orders=self.market.max_orders,
             gate=self.grid.gate,
+            netting=self.grid.netting,
             voltage_min_ppm=round(low * PPM),
             voltage_max_ppm=round(high * PPM),
             loading_max_ppm=round(self.grid.loading_limit * PPM),

@@ -68,6 +68,8 @@ def _head(record: Record) -> dict[str, Any]:
         "seed": record.seed,
         "currency": record.settings.currency,
         "gate": record.settings.gate,
+        "netting": record.settings.netting,
+        "stages": record.stages,
         "from": format_time(clock.start(first)),
         "to": format_time(clock.start(first + people.slots)),
         "slots": people.slots,

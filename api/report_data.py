@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agents.results import Results
 from api.digest import Seal
-from api.report_figures import alert, headline, lede, limit_words
+from api.report_figures import alert, headline, lede, limit_words, stage_words
 from api.report_html import number
 from api.report_map import feeder_map
 from grid.feeder import Feeder
@@ -336,7 +336,8 @@ def _provenance(run: Run) -> list[list[str]]:
         ["Scenario", f"{summary['scenario']}, in scenario.yaml beside this page"],
         ["Seed", str(summary["seed"])],
         ["Delivery", f"{summary['from']} to {summary['to']}, {summary['slots']} slots"],
-        ["Gate", summary["gate"]],
+        ["Gate", f"{summary['gate']}, {summary['netting']}"],
+        ["Questions of capacity, decided", stage_words(summary["stages"])],
         ["Feeder", f"{run.feeder.name}, SHA-256 {run.feeder.digest}"],
         [
             "Licence of the feeder",

@@ -19,6 +19,7 @@ def lede(summary: dict[str, Any], feeder: str, settings: MarketSettings) -> str:
     checked = {
         "off": "The gate was off: no match was checked against the wires.",
         "linear": "Every match that changes a flow was checked against the wires before it was made, by their tangent.",
+        "certified": "Every match that changes a flow was proven to fit the wires before it was made.",
         "ac": "Every match that changes a flow was checked against the wires before it was made, by AC power flow.",
     }[summary["gate"]]
     return (
@@ -57,6 +58,13 @@ def limit_words(element: str) -> tuple[str, str]:
 def headline(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
     """Label, value, unit, note and tone of each figure."""
     return [*_trade(summary, settings), *_money(summary, settings), *_wires(summary, settings), *_run(summary)]
+
+
+def stage_words(stages: dict[str, int]) -> str:
+    """By which stages of the gate how many questions were decided."""
+    words = {"envelope": "by the envelope", "rows": "by rows", "gate": "by power flow"}
+    told = [f"{number(count, 0)} {words[stage]}" for stage, count in stages.items() if count]
+    return ", ".join(told) or "–"
 
 
 def _tile(label: str, value: str, unit: str = "", note: str = "", tone: str = "") -> Tile:
@@ -158,6 +166,7 @@ def _wires(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
         *_unbalance(grid, settings),
         _tile("Limits violated", number(bad, 0), "times", note, "bad" if bad else "good"),
         _tile("Matches that met a limit", met, "", said),
+        _tile("Wires asked", number(sum(summary["stages"].values()), 0), "times", stage_words(summary["stages"])),
         _tile("Losses", number(grid["losses_kwh"], 1), "kWh", "in lines and transformer"),
     ]  # fmt: skip
 

@@ -129,7 +129,7 @@ class _GatedBook:
         self._messages = np.zeros(len(workload.messages), dtype=_MESSAGE)
         for name in _MESSAGE.names or ():
             self._messages[name] = workload.messages[name]
-        schedule, state, sensitivity, _, least, most, _ = capacity
+        schedule, _, state, sensitivity, _, _, (least, most, *_), _ = capacity
         connections, rows = len(schedule), len(least)
         self._where = np.full(workload.orders, -1, dtype=np.int32)
         events = np.zeros(RING, dtype=_EVENT)

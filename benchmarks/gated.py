@@ -117,7 +117,7 @@ def _meet(message: Any, book: KernelBook) -> tuple[int, int]:
 
 def carries(capacity: tuple[Any, ...], inject: int, withdraw: int, quantity: int) -> bool:
     """Whether every row stays within its squared bounds when `quantity` Wh move."""
-    _, state, sensitivity, _, least, most, _ = capacity
+    _, _, state, sensitivity, _, _, (least, most, *_), _ = capacity
     moved: NDArray[np.float64] = state + quantity * (sensitivity[inject] - sensitivity[withdraw])
     squares = (moved**2).sum(axis=0)
     return bool(((squares >= least) & (squares <= most)).all())

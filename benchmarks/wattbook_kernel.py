@@ -192,7 +192,8 @@ def _entrant(start: Callable[[Workload, bool], tuple[Callable[[], None], KernelB
 def _open() -> Capacity:
     """One connection without capacity rows."""
     none = np.zeros(1, dtype=np.int64)
-    return none, np.zeros((2, 0)), np.zeros((1, 2, 0)), np.zeros((2, 0)), np.zeros(0), np.zeros(0), 0
+    slopes, gross = np.zeros((1, 2, 0)), np.zeros((4, 1), dtype=np.int64)
+    return none, gross, np.zeros((2, 0)), slopes, slopes, np.zeros((2, 0)), np.zeros((5, 0)), 0
 
 
 def _trades(events: NDArray[Any]) -> Trades:

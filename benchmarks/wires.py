@@ -48,16 +48,18 @@ class Wires:
         return len(self.upper)
 
     def capacity(self, tightness: float) -> tuple[Any, ...]:
-        """Arguments of the kernel, fresh: schedule, state, sensitivity, zeros, squared bounds, no renewal.
+        """Arguments of the kernel, fresh; see `market.kernel.run`.
 
         At `tightness` 1 the bounds are the feeder's own; at 0 they are out of reach.
         """
         present = np.hypot(*self.state)
         lower = present - (present - self.lower) / max(tightness, 1 / FAR)
         upper = present + (self.upper - present) / max(tightness, 1 / FAR)
-        bounds = np.maximum(lower, 0.0) ** 2, upper**2
-        schedule = np.zeros(self.connections, dtype=np.int64)
-        return schedule, self.state.copy(), self.sensitivity.copy(), np.zeros_like(self.state), *bounds, 0
+        bounds = np.zeros((5, self.rows))
+        bounds[:2] = np.maximum(lower, 0.0) ** 2, upper**2
+        schedule, gross = np.zeros(self.connections, dtype=np.int64), np.zeros((4, self.connections), dtype=np.int64)
+        slopes = self.sensitivity.copy()
+        return schedule, gross, self.state.copy(), slopes, slopes, np.zeros_like(self.state), bounds, 0
 
 
 def radial(buses: int = 116, branches: int = 4) -> Feeder:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grid import network, tree
+from grid.certificate import Loading, Response
 from grid.feeder import Feeder
 from grid.limits import Limits
 from grid.powerflow import solve
 from grid.sensitivity import write_rows
-from grid.wires import Floats, Ints, Quantities, Rows
+from grid.wires import Bools, Floats, Ints, Quantities, Rows
 from market.orders import MarketSettings
 
 
@@ -35,8 +36,52 @@ class BalancedWires:
 
     def _rows(self, *, every: bool) -> Rows:
         codes, bounds = self.bounds.every() if every else self.bounds.screened()
-        unit = np.floor(bounds * self.bounds.units(codes))
-        return Rows(codes, self.bounds.names(codes), codes < len(self.network.bus), unit)
+        low, units = codes < len(self.network.bus), self.bounds.units(codes)
+        return Rows(
+            codes, self.bounds.names(codes), low, np.floor(bounds * units), np.floor(self.bounds.plain(codes) * units),
+            units,
+        )  # fmt: skip
+
+    @cached_property
+    def nodes(self) -> Ints:
+        """(n,) positions that have a connection, without the source."""
+        used: Ints = np.unique(self.network.connection)
+        return used[used > 0]
+
+    @cached_property
+    def powers(self) -> tuple[Ints, Ints, Bools]:
+        """(P,) rows among the screened ones that are powers, the positions of their branches, and True for far ends."""
+        codes, net = self.rows(every=False).codes, self.network
+        kind, position = codes // len(net.bus), codes % len(net.bus)
+        places = np.flatnonzero((kind >= tree.NEAR) & (net.tree[1, position] == 1))
+        return places, position[places], kind[places] == tree.FAR
+
+    def response(self) -> Response:
+        return self._response
+
+    @cached_property
+    def _response(self) -> Response:
+        net, codes = self.network, self.rows(every=False).codes
+        columns = tree.impedance(net.tree, net.net, self.nodes)
+        near, far = self.flows(columns)
+        kind, position = codes // len(net.bus), codes % len(net.bus)
+        values = np.where(kind <= tree.HIGH, columns[:, position], near[:, position])
+        values = np.where(kind == tree.FAR, far[:, position], values)
+        row = (np.abs(values) * self.bounds.units(codes)).T
+        places, at, is_far = self.powers
+        end = np.abs(columns[:, np.where(is_far, at, net.parent[at])]).T
+        node = np.searchsorted(self.nodes, net.connection)
+        node[net.connection == 0] = -1
+        voltage = np.abs(columns[:, self.nodes]).T
+        voltage, row, end = (np.ascontiguousarray(values) for values in (voltage, row, end))
+        return Response(node, voltage, row, places, end)
+
+    def flows(self, voltages: NDArray[np.complex128]) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+        """(K, N) currents into the branch of every position at both ends, of voltages (K, N) [pu]."""
+        near, far = np.zeros((2, *voltages.shape), dtype=np.complex128)
+        for k, v in enumerate(voltages):
+            tree.flows(self.network.tree, self.network.net, v, near[k], far[k])
+        return near, far
 
     def name(self, code: int) -> str:
         """What binds, by the code that `tree.fit` gives."""
@@ -96,8 +141,22 @@ class BalancedPoint:
 
     def fill(self, rows: Rows, state: Floats, sensitivity: Floats) -> float:
         here = self._work[tree.TRIAL], self._work[tree.LOAD]
-        units = self._wires.bounds.units(rows.codes)
-        return write_rows(self._wires.network, here, rows.codes, units, self._wires.per_wh, (state, sensitivity))
+        return write_rows(self._wires.network, here, rows.codes, rows.units, self._wires.per_wh, (state, sensitivity))
+
+    def trace(self, rows: Rows, state: Floats) -> None:
+        net = self._wires.network
+        nobody, none = self._work[:0], np.zeros((0, 2, len(rows.units)))
+        tree.fill_rows(
+            net.tree, net.net, self._work[tree.TRIAL], nobody, rows.codes, rows.units, self._wires.per_wh, state, none
+        )
+
+    def loading(self) -> Loading:
+        wires, state, load = self._wires, self._work[tree.TRIAL], self._work[tree.LOAD]
+        _, at, is_far = wires.powers
+        near, far = wires.flows(state[np.newaxis])
+        current = np.abs(np.where(is_far, far[0, at], near[0, at])) * network.BASE_VA * 1e6
+        end = np.abs(state[np.where(is_far, at, wires.network.parent[at])])
+        return Loading(np.abs(state[wires.nodes]), np.abs(load[wires.nodes]), end, current)
 
     def fit(self, schedule: Ints, inject: int, withdraw: int, lots: int, lot: int) -> tuple[int, str]:
         wires = self._wires

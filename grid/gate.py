@@ -1,8 +1,9 @@
 """The answer to the question of a match, how much of this fits?, from the AC state of a radial feeder.
 
 In mode `ac` every change is put to an AC power flow; in mode `linear` the market tests whole-numbered rows of the exact
-tangent, which is renewed as energy moves. Either way power-grid-model, an independent engine, verifies what came out.
-docs/gate.md holds the mathematics.
+tangent, which is renewed as energy moves; in mode `certified` it tests an envelope, then rows whose error is bounded,
+and puts to the power flow what they cannot tell. Either way power-grid-model, an independent engine, verifies what came
+out. docs/gate.md holds the mathematics. What a feeder's physics must offer for all this is `grid.wires`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from numpy.typing import ArrayLike, NDArray
 from grid.balanced import BalancedWires
 from grid.envelope import Envelope, EnvelopeModel
 from grid.feeder import Feeder
+from grid.lanes import LANES, Counts, Slot
 from grid.losses import LossModel
 from grid.phases import PhaseWires
 from grid.powerflow import PowerFlowError
-from grid.wires import Point, Rows, Wires
+from grid.wires import Wires
 from market.capacity import CapacityRows, Gate, OpenGate, Verdict
 from market.orders import MarketSettings
 from market.units import MAX_EXACT
@@ -32,8 +34,6 @@ Ints = NDArray[np.int64]
 
 VERIFY_TOLERANCE = 1e-7
 """Of voltage [pu] and loading: what power-grid-model may find beyond a limit before it counts as a violation."""
-REFRESH_PU = 0.002
-"""In mode `linear` the tangent is renewed once energy has moved that could move a voltage by this much."""
 
 
 class Violation(NamedTuple):
@@ -68,21 +68,14 @@ class GridViolation(RuntimeError):  # noqa: N818 - the name that callers catch s
 
 
 @dataclass(eq=False)
-class _Slot:
+class _Closed:
+    """What is kept of a slot that no longer trades, until it is verified."""
+
     baseline: Ints
     reactive: Ints
-    schedule: Ints
+    schedules: list[Ints]
+    """(C,) of each lane."""
     opened: Ints
-    """(C,) baseline and schedule when the slot was last opened [Wh]."""
-    point: Point | None
-    """None once the slot is closed."""
-    rows: CapacityRows
-    kept: Rows | None = None
-    """What `rows` are."""
-
-    @property
-    def is_open(self) -> bool:
-        return self.point is not None
 
 
 def build(feeder: Feeder, settings: MarketSettings) -> Gate:
@@ -110,7 +103,9 @@ class FeederGate:
         self.feeder, self.settings = feeder, settings
         self.wires: Wires = _physics(feeder, settings) if wires is None else wires
         self._watt = 3600 / settings.slot_seconds
-        self._slots: dict[int, _Slot] = {}
+        self._slots: dict[int, Slot | _Closed] = {}
+        self.counts = Counts()
+        """What was done for slots that have closed."""
 
     def connections(self) -> list[str]:
         return list(self.feeder.connection_ids)
@@ -123,40 +118,30 @@ class FeederGate:
         """
         energy = self._whole(baseline, "baseline", "Wh")
         varh = self._whole(reactive, "reactive", "varh") if len(reactive) else np.zeros_like(energy)
-        old = self._slots.get(slot)
-        if old is not None and not old.is_open:
-            raise ValueError(f"slot {slot} is closed; its schedule is final")
-        schedule = np.zeros_like(energy) if old is None else old.schedule
-        point = self.wires.point(energy, varh)
-        new = _Slot(energy, varh, schedule, energy + schedule, point, _no_rows(schedule))
-        if self.settings.gate == "linear":
-            self._make_rows(new, point)
-        self._slots[slot] = new
+        old = self._opened(slot) if slot in self._slots else None
+        new = self._slots[slot] = Slot(self.wires, self.settings, energy, varh, old)
         return new.rows
 
     def check(self, slot: int, inject: int, withdraw: int, wanted: int, lot: int) -> Verdict:
         """By AC in either mode; -1, or a connection at the source, is a side without effect. Raises ValueError."""
         if wanted < 0 or lot < 1:
             raise ValueError(f"wanted must be at least 0 and lot at least 1, got {wanted} and {lot}")
-        at, point = self._opened(slot)
+        at = self._opened(slot)
         for side in (inject, withdraw):
             if not -1 <= side < len(at.schedule):
                 raise ValueError(f"connection {side} is none of the {len(at.schedule)} of the feeder")
-        admitted, constraint = point.fit(at.schedule, inject, withdraw, wanted // lot, lot)
-        return Verdict(admitted * lot, constraint)
+        return at.check(inject, withdraw, wanted, lot)
 
     def refresh(self, slot: int) -> None:
         """Renew the rows at baseline and schedule. If no state is found there, they refuse every change."""
-        at, point = self._opened(slot)
-        if self.settings.gate == "linear":
-            self._fill_rows(at, point, point.solve(at.schedule))
+        self._opened(slot).refresh()
 
     def planner(self, slot: int) -> tuple[FeederGate, CapacityRows]:
         """A gate in mode `linear` that has this slot as it is now, and its rows: to plan a whole schedule with.
 
         What happens there changes nothing here. It serves until the next call.
         """
-        (at, _), twin = self._opened(slot), self._twin
+        at, twin = self._opened(slot), self._twin
         twin._slots.clear()
         rows = twin.open(slot, at.baseline, at.reactive)
         rows.schedule[:] = at.schedule
@@ -180,48 +165,52 @@ class FeederGate:
 
     def close(self, slot: int) -> None:
         """Free what trading needed; the schedule is kept until `verify` has seen it."""
-        at, _ = self._opened(slot)
-        at.schedule = at.schedule.copy()
-        at.rows, at.kept, at.point = _no_rows(at.schedule), None, None
+        at = self._opened(slot)
+        schedules = [at.scheduled(lane).copy() for lane in at.lanes]
+        self._slots[slot] = _Closed(at.baseline, at.reactive, schedules, at.opened)
+        self.counts = Counts(self.counts.checks + at.checks, self.counts.tangents + at.tangents)
 
     def schedule(self, slot: int) -> NDArray[np.int64]:
         """(C,) accepted change of injection [Wh] of a slot that is open, or closed and not yet verified."""
-        return self._known(slot).schedule.copy()
+        return self._schedules(slot)[0].copy()
 
-    def injections(self, slots: Sequence[int]) -> tuple[Floats, Floats]:
-        """Power at baseline and schedule of each slot: (S, C) in W and in var."""
+    def injections(self, slots: Sequence[int], lane: int = 0) -> tuple[Floats, Floats]:
+        """Power at baseline and schedule of each slot: (S, C) in W and in var. `lane`: which of the schedules."""
         known = [self._known(slot) for slot in slots]
         shape = (len(known), len(self.feeder.connection_ids))
-        energy = np.array([at.baseline + at.schedule for at in known], dtype=np.float64).reshape(shape)
+        planned = [at.baseline + self._schedules(slot)[lane] for at, slot in zip(known, slots, strict=True)]
+        energy = np.array(planned, dtype=np.float64).reshape(shape)
         varh = np.array([at.reactive for at in known], dtype=np.float64).reshape(shape)
         return energy * self._watt, varh * self._watt
 
     def verify(self, slots: Sequence[int], keep: bool = False) -> list[Violation]:
         """What power-grid-model finds beyond the limits in whole slots; closed slots are forgotten unless `keep`.
 
-        Raises PowerFlowError if a slot has no solution.
+        With netting `one_sided` every lane is looked at. Raises PowerFlowError if a slot has no solution.
         """
-        active, reactive = self.injections(slots)
-        try:
-            found = _broken(self.wires, active, reactive)
-        except PowerFlowError as error:
-            slot = slots[error.slot] if error.slot >= 0 else -1
-            raise PowerFlowError(error.feeder, slot, error.reason) from error
-        before = {row: self._before(slots[row], reactive[row]) for row in {item.slot for item in found}}
-        found = [
-            item._replace(slot=slots[item.slot], before=before[item.slot].get(item.element, np.nan)) for item in found
-        ]
+        found = [item for lane in range(len(LANES[self.settings.netting])) for item in self._found(slots, lane)]
+        before = {slot: self._before(slot) for slot in {item.slot for item in found}}
+        found = sorted(item._replace(before=before[item.slot].get(item.element, np.nan)) for item in found)
         if not keep:
             for slot in slots:
-                if not self._known(slot).is_open:
+                if isinstance(self._slots[slot], _Closed):
                     del self._slots[slot]
         return found
 
-    def _before(self, slot: int, reactive: Floats) -> dict[str, float]:
-        """Value of every element when the slot was last opened; empty if there was no state then."""
-        opened = np.asarray(self._known(slot).opened * self._watt, dtype=np.float64)
+    def _found(self, slots: Sequence[int], lane: int) -> list[Violation]:
+        active, reactive = self.injections(slots, lane)
         try:
-            values = self.wires.measure(opened[np.newaxis], reactive[np.newaxis])[0]
+            return [item._replace(slot=slots[item.slot]) for item in _broken(self.wires, active, reactive)]
+        except PowerFlowError as error:
+            slot = slots[error.slot] if error.slot >= 0 else -1
+            raise PowerFlowError(error.feeder, slot, error.reason) from error
+
+    def _before(self, slot: int) -> dict[str, float]:
+        """Value of every element when the slot was last opened; empty if there was no state then."""
+        at = self._known(slot)
+        opened, varh = (np.array([values * self._watt], dtype=np.float64) for values in (at.opened, at.reactive))
+        try:
+            values = self.wires.measure(opened, varh)[0]
         except PowerFlowError:
             return {}
         return dict(zip(self.wires.quantities().names, values.tolist(), strict=True))
@@ -236,46 +225,23 @@ class FeederGate:
 
     @cached_property
     def _twin(self) -> FeederGate:
-        return FeederGate(self.feeder, msgspec.structs.replace(self.settings, gate="linear"))
+        plain = msgspec.structs.replace(self.settings, gate="linear", netting="netted")
+        return FeederGate(self.feeder, plain, self.wires)
 
-    def _make_rows(self, at: _Slot, point: Point) -> None:
-        """Screened rows if all limits hold at the start, which the screening presumes; else every row."""
-        found = point.solve(at.schedule)
-        kept = at.kept = self.wires.rows(every=not (found and point.inside()))
-        r, c = len(kept.names) + 1, len(at.schedule)
-        at.rows = CapacityRows(
-            schedule=at.schedule,
-            state=np.zeros((2, r)),
-            sensitivity=np.zeros((c, 2, r)),
-            lower=np.append(np.where(kept.low, kept.bound, -1.0), -1.0),
-            upper=np.append(np.where(kept.low, np.inf, kept.bound), 0.0),
-            names=[*kept.names, "diverged"],
-            decides=True,
-            refresh_after=1,
-        )
-        self._fill_rows(at, point, found)
+    def _schedules(self, slot: int) -> list[Ints]:
+        at = self._known(slot)
+        return at.schedules if isinstance(at, _Closed) else [at.scheduled(lane) for lane in at.lanes]
 
-    def _fill_rows(self, at: _Slot, point: Point, found: bool) -> None:
-        """State and sensitivities in place. The last row is idle, or refuses every change if there is no state."""
-        rows = at.rows
-        rows.state[:, -1] = 0.0
-        rows.sensitivity[:, :, -1] = 0.0
-        if not found or at.kept is None:
-            rows.sensitivity[:, 0, -1] = self.wires.places()
-            return
-        steepest = point.fill(at.kept, rows.state[:, :-1], rows.sensitivity[:, :, :-1])
-        rows.refresh_after = max(1, int(REFRESH_PU / steepest)) if steepest > 0 else 0
-
-    def _known(self, slot: int) -> _Slot:
+    def _known(self, slot: int) -> Slot | _Closed:
         if slot not in self._slots:
             raise ValueError(f"slot {slot} is not open, or was closed and verified")
         return self._slots[slot]
 
-    def _opened(self, slot: int) -> tuple[_Slot, Point]:
+    def _opened(self, slot: int) -> Slot:
         at = self._known(slot)
-        if at.point is None:
+        if isinstance(at, _Closed):
             raise ValueError(f"slot {slot} is closed; its schedule is final")
-        return at, at.point
+        return at
 
     def _whole(self, values: ArrayLike, name: str, unit: str) -> Ints:
         array = np.asarray(values)
@@ -314,18 +280,4 @@ def _broken(wires: Wires, active: Floats, reactive: Floats) -> list[Violation]:
     return sorted(
         Violation(int(s), names[q], float(values[s, q]), float(limit[q]))
         for s, q in np.argwhere(further > VERIFY_TOLERANCE)
-    )
-
-
-def _no_rows(schedule: Ints) -> CapacityRows:
-    """No linear rows: every change is put to the gate."""
-    return CapacityRows(
-        schedule=schedule,
-        state=np.zeros((2, 0)),
-        sensitivity=np.zeros((len(schedule), 2, 0)),
-        lower=np.zeros(0),
-        upper=np.zeros(0),
-        names=[],
-        decides=False,
-        refresh_after=0,
     )

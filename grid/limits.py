@@ -132,6 +132,12 @@ class Limits:
         bounds = np.where(kind == HIGH, bounds - sag[HIGH, position], bounds)
         return codes[kept], bounds[kept]
 
+    def plain(self, codes: Ints) -> Floats:
+        """(R,) bounds of rows without what screening takes off them [pu]."""
+        n = len(self.network.bus)
+        bounds: Floats = np.sqrt(self.squares())[codes // n, codes % n]
+        return bounds
+
     def _reach(self) -> tuple[Floats, Floats]:
         """(N,), (N,) least and greatest modulus of each voltage while no branch on its path is overloaded [pu].
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid import phase_network, phase_tree
+from grid.certificate import Loading
 from grid.feeder import Feeder
 from grid.limits import ratios
 from grid.network import BASE_VA
@@ -98,6 +99,11 @@ class PhaseWires:
         flow = np.where(net.tree[1, position] == 1, BASE_VA / 3 * 1e6, net.base_a[position] * 1e9)
         return np.where(kind < 2 * LOWS, volts, np.where(kind == LOWS + UNBALANCE, 1e9, flow))
 
+    def places_of(self, rows: Rows) -> tuple[Ints, Ints, Floats]:
+        """(R,) value of `grid.phase_tree`, position, and unit of each row."""
+        kind, position = np.divmod(rows.codes, len(self.network.bus))
+        return np.where(kind < LOWS, kind, kind - LOWS), position, rows.units
+
     def name(self, code: int) -> str:
         """``bus:ID.a:low``, ``bus:ID.a:high``, ``bus:ID:vuf``, ``branch:ID.a`` or ``branch:ID.n``."""
         net, feeder = self.network, self.feeder
@@ -114,7 +120,10 @@ class PhaseWires:
         codes = self._codes(every)
         n = len(self.network.bus)
         whole = np.floor(self._moduli[codes // n, codes % n] * self.units(codes))
-        return Rows(codes, [self.name(int(code)) for code in codes], codes < LOWS * n, whole)
+        return Rows(codes, [self.name(int(code)) for code in codes], codes < LOWS * n, whole, whole, self.units(codes))
+
+    def response(self) -> None:
+        """No certificate: every question goes to the power flow."""
 
     def _codes(self, every: bool) -> Ints:
         """Codes of the rows: of plain lines one end, and unless `every` of no conductor that carries nothing.
@@ -193,13 +202,19 @@ class PhasePoint:
     def inside(self) -> bool:
         return _inside(self._found, self._wires.bounds)
 
+    def trace(self, rows: Rows, state: Floats) -> None:
+        which, position, units = self._wires.places_of(rows)
+        at = self._found.values[which, position] * units
+        state[0], state[1] = np.rint(at.real), np.rint(at.imag)
+
+    def loading(self) -> Loading:
+        """Raises NotImplementedError: there is no certificate to load."""
+        raise NotImplementedError("three-phase wires have no certificate")
+
     def fill(self, rows: Rows, state: Floats, sensitivity: Floats) -> float:
         net, wires, here = self._wires.network, self._wires, self._found
-        n = len(net.bus)
-        kind, position = rows.codes // n, rows.codes % n
-        which, units = np.where(kind < LOWS, kind, kind - LOWS), wires.units(rows.codes)
-        at = here.values[which, position] * units
-        state[0], state[1] = np.rint(at.real), np.rint(at.imag)
+        self.trace(rows, state)
+        which, position, units = wires.places_of(rows)
         dv = phase_tree.tangent(net.tree, net.blocks, here.voltage, here.load, net.connection, net.shares)
         phase_tree.fill_rows(
             net.tree, net.blocks, net.plain, here.load, here.voltage, dv, net.connection, net.shares, which, position,

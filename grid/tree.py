@@ -334,6 +334,24 @@ def tangent(tree, net, v, load, connection):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def impedance(tree, net, positions):  # type: ignore[no-untyped-def]
+    """Change of every voltage per unit of current injected at each position, the source held: columns of Z, (K, N)."""
+    n = tree.shape[1]
+    result = np.zeros((positions.shape[0], n), np.complex128)
+    current = np.zeros(n, np.complex128)
+    for k in range(positions.shape[0]):
+        j = positions[k]
+        current[:] = 0.0
+        current[j] = 1.0
+        while tree[0, j] > 0:
+            current[tree[0, j]] = net[0, j] * current[j]
+            j = tree[0, j]
+        for j in range(1, n):
+            result[k, j] = net[1, j] * current[j] + net[0, j] * result[k, tree[0, j]]
+    return result
+
+
+@njit(cache=True)
 def flows(tree, net, v, near, far):  # type: ignore[no-untyped-def]
     """Currents into the branch of every position at the parent's end and at its own, into `near` and `far` (N,)."""
     for j in range(1, v.shape[0]):

@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from grid.certificate import Loading, Response
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -29,6 +31,10 @@ class Rows(NamedTuple):
     """(R,) True where the modulus is bounded from below."""
     bound: Floats
     """(R,) If all rows keep these, all limits of the feeder are kept, also those that have no row."""
+    limit: Floats
+    """(R,) What is beyond these breaks a limit for certain; `bound` may be a little narrower."""
+    units: Floats
+    """(R,) whole units per pu."""
 
 
 class Quantities(NamedTuple):
@@ -59,6 +65,12 @@ class Point(Protocol):
         Returns by how much one Wh moves the voltage that it moves most [pu].
         """
 
+    def trace(self, rows: Rows, state: Floats) -> None:
+        """Write that state (2, R) alone, as `fill` does."""
+
+    def loading(self) -> Loading:
+        """What a certificate must know of that state; the nodes are those of `Wires.response`."""
+
     def fit(self, schedule: Ints, inject: int, withdraw: int, lots: int, lot: int) -> tuple[int, str]:
         """Most lots, up to `lots`, that may move from connection `withdraw` to `inject` by AC, and what binds if fewer.
 
@@ -75,6 +87,12 @@ class Wires(Protocol):
 
     def rows(self, *, every: bool) -> Rows:
         """All rows, or those that no other rows imply while no limit is exceeded."""
+
+    def response(self) -> Response | None:
+        """What a certificate must know of the network and of the rows that are not implied; found once and kept.
+
+        None: nothing is certified, and mode `certified` puts every question to the power flow.
+        """
 
     def places(self) -> Ints:
         """(C,) number of the node at which each connection is, 0 at the source, where no injection has an effect."""

@@ -19,6 +19,7 @@ _POOLS = (4096, 65536, 1_048_576)
 MAX_LEVELS = _LEVELS[-1]
 MAX_ORDERS = _POOLS[-1]
 _EVENTS = 4096
+STAGES = ("envelope", "rows", "gate")
 _WHY = {
     kernel.WHY_PARTICIPANT: "participant",
     kernel.WHY_IOC: "ioc",
@@ -97,6 +98,8 @@ class Book:
         self.slot = slot
         self.schedule = np.zeros(connections, np.int64)
         """Change of injection by flexible trades per connection [Wh]."""
+        self.gross = np.zeros((4, connections), np.int64)
+        """Flexible energy sold and bought per connection, and how much of each the envelope has room for [Wh]."""
         self.rows: CapacityRows | None = None
         self.orders: list[Order] = []
         """Every order that the book has seen, by handle."""
@@ -114,7 +117,8 @@ class Book:
         self._allowance = np.zeros((2, connections), np.int64)
         self._blocked = np.zeros((connections + 1, connections + 1), np.int64)
         self._witness = np.full((connections + 1, connections + 1), -1, np.int32)
-        self._capacity = _capacity(self.schedule, None)
+        self._capacity = _capacity(self.schedule, self.gross, None)
+        self._tangents = 0
         self._settled = (-1, -1)
         # Names of limits that the gate answered with; the kernel's row numbers go on behind those of `rows`.
         self._constraints: list[str] = []
@@ -135,29 +139,34 @@ class Book:
 
     def limit(self, rows: CapacityRows | None) -> None:
         """Take the gate's capacity rows; their schedule becomes the book's. Raises ValueError if they do not fit."""
-        self.rows = rows
-        if rows is not None:
-            size, count = len(self.schedule), len(rows.names)
-            _require("schedule", rows.schedule, np.int64, (size,))
-            _require("state", rows.state, np.float64, (2, count))
-            _require("sensitivity", rows.sensitivity, np.float64, (size, 2, count))
-            _require("lower", rows.lower, np.float64, (count,))
-            _require("upper", rows.upper, np.float64, (count,))
-            if rows.schedule is not self.schedule:
-                rows.schedule[:] = self.schedule
-            self.schedule = rows.schedule
+        self._adopt(rows)
         self._renew()
         self._forget()
 
     def adopt(self, rows: CapacityRows | None, gate: Gate) -> None:
         """Take the rows of another gate, which learns the schedule; what was refused is not asked again."""
-        self.rows = rows
-        if rows is not None:
-            rows.schedule[:] = self.schedule
-            self.schedule = rows.schedule
-            if rows.decides:
-                gate.refresh(self.slot)
+        self._adopt(rows)
+        if rows is not None and (rows.decides or rows.proof is not None):
+            gate.refresh(self.slot)
         self._renew()
+
+    def _adopt(self, rows: CapacityRows | None) -> None:
+        self.rows = rows
+        if rows is None:
+            return
+        size, count = len(self.schedule), len(rows.names)
+        _require("schedule", rows.schedule, np.int64, (size,))
+        _require("state", rows.state, np.float64, (2, count))
+        _require("sensitivity", rows.sensitivity, np.float64, (size, 2, count))
+        _require("lower", rows.lower, np.float64, (count,))
+        _require("upper", rows.upper, np.float64, (count,))
+        if rows.schedule is not self.schedule:
+            rows.schedule[:] = self.schedule
+        self.schedule = rows.schedule
+        if rows.gross is not None:
+            _require("gross", rows.gross, np.int64, (4, size))
+            rows.gross[:2] = self.gross[:2]
+            self.gross = rows.gross
 
     def state(self) -> list[object]:
         """Resting orders, best first, the schedule and the baseline energy not yet sold, as plain values."""
@@ -169,7 +178,14 @@ class Book:
             [self.orders[handle].number, *values]
             for handle, *values in zip(rows["handle"].tolist(), *(rows[name].tolist() for name in names), strict=True)
         ]
-        return [orders, self.spread, len(self.orders), self.schedule.tolist(), self._allowance.tolist()]
+        return [
+            orders,
+            self.spread,
+            len(self.orders),
+            self.schedule.tolist(),
+            self.gross[:2].tolist(),
+            self._allowance.tolist(),
+        ]
 
     def uncross(self, gate: Gate) -> list[Event]:
         """Let resting orders trade that may do so now, at the older one's price."""
@@ -191,7 +207,7 @@ class Book:
         """Take back what happened since `attempt` returned this state."""
         for array, copy in zip(self._state(), before, strict=True):
             array[...] = copy
-        if self.rows is not None and self.rows.decides:
+        if self.rows is not None and (self.rows.decides or self.rows.proof is not None):
             gate.refresh(self.slot)
             self._renew()
         self._forget()
@@ -299,6 +315,11 @@ class Book:
         self._renew()
         self._forget()
 
+    def stages(self) -> dict[str, int]:
+        """How many questions of capacity were decided by the envelope, by rows and by the gate itself."""
+        cursor = self._cursor[0]
+        return {stage: int(cursor[f"by_{stage}"]) for stage in STAGES}
+
     def price(self, level: int) -> int:
         return self._floor + level * self._tick
 
@@ -351,14 +372,20 @@ class Book:
     def _mode(self) -> int:
         if self.rows is None:
             return kernel.OPEN
-        return kernel.DECIDE if self.rows.decides else kernel.QUESTION
+        if self.rows.decides:
+            return kernel.DECIDE
+        return kernel.QUESTION if self.rows.proof is None else kernel.CERTIFY
 
     def _renew(self) -> None:
         """Take over rows whose tangent is new."""
-        self._capacity = _capacity(self.schedule, self.rows)
+        proof = None if self.rows is None else self.rows.proof
+        self._capacity = _capacity(self.schedule, self.gross, self.rows)
         self._witness.fill(-1)
         self._cursor["recent"] = -1
-        self._cursor["moved"] = 0
+        self._cursor["moved"] = 0 if proof is None else proof.moved
+        self._cursor["drift"] = 0 if proof is None else proof.drift
+        self._cursor["beyond"] = bool((self.gross[:2] > self.gross[2:]).any())
+        self._tangents = 0 if proof is None else proof.tangents
 
     def _forget(self) -> None:
         """Ask again about pairs that were refused. A replay, which has no rows, must forget at the same moments."""
@@ -367,11 +394,18 @@ class Book:
     def _ask(self, gate: Gate) -> None:
         cursor = self._cursor[0]
         inject, withdraw = int(cursor["inject"]), int(cursor["withdraw"])
-        verdict = gate.check(self.slot, inject, withdraw, int(cursor["wanted"]), self._lot)
         wanted = int(cursor["wanted"])
+        proof = None if self.rows is None else self.rows.proof
+        if proof is not None:
+            proof.decided = int(cursor["by_rows"])
+        verdict = gate.check(self.slot, inject, withdraw, wanted, self._lot)
         if not 0 <= verdict.admitted <= wanted or verdict.admitted % self._lot:
             raise ValueError(f"the gate admitted {verdict.admitted} of {wanted} Wh: not a number of lots within it")
         cursor["answer"] = verdict.admitted
+        if proof is not None:
+            if proof.tangents != self._tangents:
+                self._renew()
+            cursor["moved"], cursor["drift"] = proof.moved, proof.drift
         if verdict.admitted < wanted:
             if verdict.constraint not in self._constraints:
                 self._constraints.append(verdict.constraint)
@@ -382,8 +416,9 @@ class Book:
         return self.spread, int(self._cursor["stamp"][0])
 
     def _state(self) -> list[NDArray[Any]]:
-        state = [self._books, self._where, self._allowance, self._blocked, self._witness, self._cursor, self.schedule]
-        return state if self.rows is None else [*state, self.rows.state]
+        own = [self._books, self._where, self._allowance, self._blocked, self._witness, self._cursor]
+        state = [*own, self.schedule, self.gross]
+        return [*state, self.rows.state] if self.rows is not None and self.rows.decides else state
 
     def _grow(self, messages: NDArray[Any]) -> None:
         needed = int(messages["handle"].max(initial=-1)) + 1
@@ -399,19 +434,17 @@ def _require(name: str, array: NDArray[Any], kind: DTypeLike, shape: tuple[int, 
         raise ValueError(f"{name} must be a writable C array of {kind} {shape}, got {array.dtype} {array.shape}")
 
 
-def _capacity(schedule: NDArray[np.int64], rows: CapacityRows | None) -> tuple[Any, ...]:
-    """What the kernel takes for its capacity: squared bounds, which a row that is outside already may not exceed."""
-    if rows is None or not rows.decides:
-        return (
-            schedule,
-            np.zeros((2, 0)),
-            np.zeros((len(schedule), 2, 0)),
-            np.zeros((2, 0)),
-            np.zeros(0),
-            np.zeros(0),
-            0,
-        )
-    present = (rows.state**2).sum(axis=0)
-    least = np.minimum(np.maximum(rows.lower, 0.0) ** 2, present)
-    most = np.maximum(rows.upper**2, present)
-    return schedule, rows.state, rows.sensitivity, np.zeros_like(rows.state), least, most, rows.refresh_after
+def _capacity(schedule: NDArray[np.int64], gross: NDArray[np.int64], rows: CapacityRows | None) -> tuple[Any, ...]:
+    """What the kernel takes for its capacity, see `kernel.run`."""
+    if rows is None:
+        none = np.zeros((len(schedule), 2, 0))
+        return schedule, gross, np.zeros((2, 0)), none, none, np.zeros((2, 0)), np.zeros((5, 0)), 0
+    bounds = np.zeros((5, len(rows.names)))
+    if rows.proof is not None:
+        bounds[:] = rows.lower, rows.upper, rows.proof.outer_lower, rows.proof.outer_upper, rows.proof.slope
+    else:  # A row that is outside already may not go further.
+        present = (rows.state**2).sum(axis=0)
+        bounds[0] = np.minimum(np.maximum(rows.lower, 0.0) ** 2, present)
+        bounds[1] = np.maximum(rows.upper**2, present)
+    rising, falling = rows.sensitivity, rows.sensitivity if rows.withdrawal is None else rows.withdrawal
+    return schedule, gross, rows.state, rising, falling, np.zeros_like(rows.state), bounds, rows.refresh_after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ class Books:
         self._deliveries = deliveries
         self._books: dict[int, Book] = {}
         self._asked: set[int] = set()
+        self._stages: Counter[str] = Counter()
         self._baselines: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
         self._schedules: dict[int, NDArray[np.int64]] = {}
 
@@ -64,6 +66,7 @@ class Books:
         """Take a book away at `gate` [ns]; returns all orders it ever had, and its last events, its auction's first."""
         events = self.auction(slot, gate) if closes(self._settings) else []
         book = self._books.pop(slot)
+        self._stages.update(book.stages())
         events += [Expired(order.number, wh) for order, wh in book.resting()]
         self._schedules[slot] = book.schedule.copy()
         self._baselines.pop(slot, None)
@@ -71,6 +74,10 @@ class Books:
             self._asked.discard(slot)
             self.gate.close(slot)
         return book.orders, [*events, GateClosed(slot)]
+
+    def stages(self) -> dict[str, int]:
+        """How many questions of capacity each stage has decided, see `Book.stages`."""
+        return dict(sum((Counter(book.stages()) for book in self._books.values()), self._stages.copy()))
 
     def schedule(self, slot: int) -> NDArray[np.int64]:
         """(C,) change of injection by flexible trades [Wh], of open and closed slots until `forget`."""
@@ -146,6 +153,7 @@ class Books:
             book.rows,
             lambda buy, sell: owner[buy] != owner[sell] and origins[buy] & origins[sell] != 0,
             self.fees,
+            book.gross,
         )
         events: list[Event] = [Auctioned(slot, format_time(moment), outcome.price)]
         if outcome.grant is not None:

@@ -22,6 +22,31 @@ class Verdict(NamedTuple):
     constraint: str
 
 
+class Proof(msgspec.Struct):
+    """What rows with a certificate can prove. Everything is written by the gate and read by the kernel.
+
+    `CapacityRows.lower` and `upper` are then the inner bounds: what is within them by the slope's margin is carried.
+    What is outside of the outer ones by that margin is not. What is neither is put to `Gate.check`, which leaves the
+    state exact.
+    """
+
+    outer_lower: NDArray[np.float64]
+    """(R,)"""
+    outer_upper: NDArray[np.float64]
+    """(R,)"""
+    slope: NDArray[np.float64]
+    """(R,) most that a row errs by per Wh moved, by both sides, since its state was exact."""
+    moved: int = 0
+    """Wh that have moved, by both sides, since the tangent; beyond `refresh_after` the rows prove nothing."""
+    drift: int = 0
+    """Wh that have moved, by both sides, since the state was exact. After `Gate.check` both numbers lack the match that
+    it has admitted, and so does the state."""
+    tangents: int = 0
+    """How often the tangent was made."""
+    decided: int = 0
+    """Questions that the rows have decided so far; written by the book before it asks the gate."""
+
+
 class CapacityRows(msgspec.Struct):
     """Linear capacity of one slot with R rows and C connections; the kernel updates `state` and `schedule`.
 
@@ -41,10 +66,19 @@ class CapacityRows(msgspec.Struct):
     names: list[str]
     """(R,) what a refusal by this row is called."""
     decides: bool
-    """True: the rows' answer is final. False: every change of the schedule is put to `Gate.check`."""
+    """True: the rows' answer is final. False: every change of the schedule is put to `Gate.check`, unless a `proof`
+    decides it."""
     refresh_after: int
     """Energy moved [Wh] since the last tangent after which the kernel asks for `Gate.refresh`; 0: never. A single match
     of more energy is put to `Gate.check`, so that the rows never reach farther than that from their tangent."""
+    withdrawal: NDArray[np.float64] | None = None
+    """(C, 2, R) change of the state per Wh less withdrawn, where it differs from `sensitivity`: a row may be about
+    sellers alone, or about buyers."""
+    gross: NDArray[np.int64] | None = None
+    """(4, C) flexible Wh sold and bought at each connection, kept like the schedule; and the envelope, Wh that each may
+    sell and buy whatever others do within theirs: with a `proof` no row is asked while all are inside. None: the gate
+    needs none of it."""
+    proof: Proof | None = None
 
 
 class Gate(Protocol):

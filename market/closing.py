@@ -30,7 +30,7 @@ from market.auction import (
 )
 from market.auction_program import grant
 from market.capacity import CapacityRows, Gate, Verdict
-from market.kernel import BUY, SELL
+from market.kernel import BOUGHT, BUY, SELL, SOLD
 from market.orders import MarketSettings
 from market.tariff import Fees
 
@@ -109,15 +109,17 @@ def clear(
     rows: CapacityRows | None,
     suits: Suits | None = None,
     fees: Fees | None = None,
+    gross: Ints | None = None,
 ) -> Outcome:
     """Hold the auction of `slot` over all that rests there; `numbers` are those of the orders, row by row.
 
     The utility, whose orders have no node, takes part by merit. Where energy is rationed it stays out, and then trades
     with who is left, at its own prices.
-    `schedule` (C,), the gate's own, is changed by what trades. `rows` are the gate's answer to `open`; None: nothing
-    is limited. `suits` forbids pairs, of one owner or of an origin that the bid does not accept; without it orders at
-    one connection do not meet. `fees` are what the wires take of each pair, None: nothing; docs/auctions.md says what
-    they do to prices. Raises ValueError if the gate admits what was not asked.
+    `schedule` (C,), the gate's own, and `gross`, as in `CapacityRows`, are changed by what trades. `rows` are what the
+    gate answered to `open`; None: nothing is limited. `suits` forbids pairs, of one owner or of an origin that the bid
+    does not accept; without it orders at one connection do not meet. `fees` are what the wires take of
+    each pair, None: nothing; docs/auctions.md says what they do to prices. Raises ValueError if the gate admits what
+    was not asked.
     """
     fees = fees or Fees(settings, 0)
     everybody, local = orders, orders.node >= 0
@@ -136,7 +138,9 @@ def clear(
             price = allocate("call", orders._replace(quantity=quantity), settings).price if design == "call" else None
             allocation = Allocation(quantity, price)
     suits = suits or _apart(orders)
-    admission = _Admission(everybody, numbers, settings, gate, slot, schedule, rows is not None, suits, fees, least)
+    admission = _Admission(
+        everybody, numbers, settings, gate, slot, schedule, gross, rows is not None, suits, fees, least
+    )
     unpaired = admission.run(*ranked(design, orders, allocation), allocation.quantity, allocation.price)
     tariff = ((SELL, settings.retail), (BUY, settings.feed_in)) if design not in BY_MERIT or fees else ()
     for side, price in tariff:
@@ -187,13 +191,14 @@ class _Admission:
 
     def __init__(
         self, orders: Orders, numbers: Sequence[int], settings: MarketSettings, gate: Gate,
-        slot: int, schedule: Ints, limited: bool, suits: Suits, fees: Fees, least: int,
+        slot: int, schedule: Ints, gross: Ints | None, limited: bool, suits: Suits, fees: Fees, least: int,
     ) -> None:  # fmt: skip
         self.steps: list[Step] = []
         self.changes = 0
         """How often the schedule was changed."""
         self._orders, self._numbers, self._settings = orders, numbers, settings
-        self._gate, self._slot, self._schedule, self._limited = gate, slot, schedule, limited
+        self._gate, self._slot, self._limited = gate, slot, limited
+        self._schedule, self._gross = schedule, gross
         self._refused: dict[tuple[int, int], int] = {}
         """Movers that the gate refused, and after how many changes of the schedule."""
         self._suits, self._limits, self._nodes, self._fees = suits, orders.price.tolist(), orders.node.tolist(), fees
@@ -317,11 +322,16 @@ class _Admission:
             if not 0 <= verdict.admitted <= wanted or verdict.admitted % self._settings.lot:
                 raise ValueError(f"the gate admitted {verdict.admitted} of {wanted} Wh: not a number of lots within it")
         if verdict.admitted:
-            self.changes += 1
-            if inject >= 0:
-                self._schedule[inject] += verdict.admitted
-            if withdraw >= 0:
-                self._schedule[withdraw] -= verdict.admitted
+            self._change(inject, withdraw, verdict.admitted)
         if verdict.admitted < wanted:
             self._refused[inject, withdraw] = self.changes
         return verdict
+
+    def _change(self, inject: int, withdraw: int, quantity: int) -> None:
+        """Write a match into the schedule, net and by side."""
+        self.changes += 1
+        for side, connection, moved in ((SELL, inject, quantity), (BUY, withdraw, -quantity)):
+            if connection >= 0:
+                self._schedule[connection] += moved
+                if self._gross is not None:
+                    self._gross[SOLD if side == SELL else BOUGHT, connection] += quantity

@@ -181,6 +181,10 @@ class Exchange:
         """True once a slot was settled."""
         return self._deliveries.is_settled(slot)
 
+    def stages(self) -> dict[str, int]:
+        """How many questions of capacity were decided by the envelope, by rows and by the gate itself so far."""
+        return self._books.stages() if self._created else {}
+
     def schedule(self, slot: int) -> NDArray[np.int64]:
         """(C,) change of injection by flexible trades [Wh], of open and closed slots until they are settled."""
         return self._books.schedule(slot)

@@ -26,10 +26,11 @@ SUBMIT, AMEND, CANCEL, EXPIRE, UNCROSS = 0, 1, 2, 3, 4
 GTC, IOC = 0, 1
 TRADE, LIMITED, CANCELLED, AMENDED, UNKNOWN, BOOK_FULL, WOULD_TRADE = 0, 1, 2, 3, 4, 5, 6
 DONE, ASK, REFRESH, EVENTS_FULL = 0, 1, 2, 3
-OPEN, DECIDE, QUESTION = 0, 1, 2
+OPEN, DECIDE, QUESTION, CERTIFY = 0, 1, 2, 3
 
 WHY_PARTICIPANT, WHY_IOC, WHY_AMENDED, WHY_SELF_TRADE, WHY_EXPIRED = 0, 1, 2, 3, 4
 IDLE, INCOMING, RETRYING = 0, 1, 2
+SOLD, BOUGHT, ROOM_TO_SELL, ROOM_TO_BUY = 0, 1, 2, 3  # rows of what has moved and may move by side [Wh]
 BUY_FLEXIBLE, SELL_FLEXIBLE = 1, 2
 
 RECENT = 4
@@ -88,7 +89,11 @@ CURSOR = np.dtype(
         ("row", "i8"),
         ("recent", "i8", (RECENT,)),  # the rows that refused last, whatever the pair
         ("stamp", "i8"),  # counts the changes of the schedule
-        ("moved", "i8"),
+        ("moved", "i8"),  # Wh by both sides since the tangent
+        ("drift", "i8"),  # Wh by both sides since a state that was exact
+        ("by_envelope", "i8"),  # matches that each stage decided
+        ("by_rows", "i8"),
+        ("by_gate", "i8"),
         ("origins", "i8"),
         ("turn", "i8"),  # counts the orders that have come to rest
         ("begun", "i8"),  # the stamp when this message began
@@ -109,6 +114,7 @@ CURSOR = np.dtype(
         ("post_only", "i1"),
         ("met_itself", "i1"),
         ("matching", "i1"),
+        ("beyond", "i1"),  # some connection has left its envelope
     ],
     align=True,
 )
@@ -379,12 +385,92 @@ def _fit(state, rise, fall, least, most, wanted, lot, witness, recent):  # type:
 
 
 @_step
-def _shift(schedule, state, rise, fall, inject, withdraw, quantity):  # type: ignore[no-untyped-def]
-    """Move `quantity` Wh from connection `withdraw` to `inject`; -1 is a side whose injection does not change."""
+def _certain(state, rise, fall, bounds, quantity, drift):  # type: ignore[no-untyped-def]
+    """True if all rows stay within their inner bounds when `quantity` Wh move, however much they err at `drift`."""
+    moved, distance = np.float64(quantity), np.float64(drift)
+    state_re, state_im = state[0], state[1]
+    rise_re, rise_im = rise[0], rise[1]
+    fall_re, fall_im = fall[0], fall[1]
+    low, high, slope = bounds[0], bounds[1], bounds[4]
+    broken = False
+    for row in range(low.shape[0]):
+        re = state_re[row] + moved * (rise_re[row] - fall_re[row])
+        im = state_im[row] + moved * (rise_im[row] - fall_im[row])
+        square = re * re + im * im
+        error = slope[row] * distance
+        least, most = max(low[row] + error, 0.0), high[row] - error
+        broken = broken | (most < 0.0) | (square > most * most) | (square < least * least)
+    return not broken
+
+
+@_step
+def _beyond(state, rise, fall, bounds, quantity, drift, row):  # type: ignore[no-untyped-def]
+    """True if a row is outside of its outer bounds when `quantity` Wh move, however much it errs at `drift`."""
+    re = state[0, row] + quantity * (rise[0, row] - fall[0, row])
+    im = state[1, row] + quantity * (rise[1, row] - fall[1, row])
+    square = re * re + im * im
+    error = bounds[4, row] * drift
+    least, most = max(bounds[2, row] - error, 0.0), bounds[3, row] + error
+    return square > most * most or square < least * least
+
+
+@_step
+def _certify(cursor, state, rise, fall, bounds, wanted, lot, witness, budget):  # type: ignore[no-untyped-def]
+    """(DONE, Wh, row) if the rows prove that all is carried or not even one lot; else ASK."""
+    sides = (1 if cursor.inject >= 0 else 0) + (1 if cursor.withdraw >= 0 else 0)
+    rows = bounds.shape[1]
+    if rows == 0 or cursor.moved + sides * lot > budget:
+        return ASK, np.int64(0), np.int64(-1)
+    near = cursor.drift + sides * lot
+    if witness >= 0 and _beyond(state, rise, fall, bounds, lot, near, witness):
+        return DONE, np.int64(0), np.int64(witness)
+    for place in range(RECENT):
+        row = cursor.recent[place]
+        if row >= 0 and _beyond(state, rise, fall, bounds, lot, near, row):
+            return DONE, np.int64(0), np.int64(row)
+    far = cursor.drift + sides * wanted
+    if cursor.moved + sides * wanted <= budget and _certain(state, rise, fall, bounds, wanted, far):
+        return DONE, wanted, np.int64(-1)
+    for row in range(rows):
+        if _beyond(state, rise, fall, bounds, lot, near, row):
+            return DONE, np.int64(0), np.int64(row)
+    return ASK, np.int64(0), np.int64(-1)
+
+
+@_step
+def _within(cursor, gross, quantity):  # type: ignore[no-untyped-def]
+    """True if both sides stay within their envelopes, as all others have."""
+    if cursor.beyond != 0:
+        return False
+    if cursor.inject >= 0 and gross[SOLD, cursor.inject] + quantity > gross[ROOM_TO_SELL, cursor.inject]:
+        return False
+    return cursor.withdraw < 0 or gross[BOUGHT, cursor.withdraw] + quantity <= gross[ROOM_TO_BUY, cursor.withdraw]
+
+
+@_step
+def _record(cursor, schedule, gross, quantity):  # type: ignore[no-untyped-def]
+    """Write a match into the schedule, net and by side; -1 is a side whose injection does not change."""
+    inject, withdraw = cursor.inject, cursor.withdraw
     if inject >= 0:
         schedule[inject] += quantity
+        gross[SOLD, inject] += quantity
+        cursor.moved += quantity
+        cursor.drift += quantity
+        if gross[SOLD, inject] > gross[ROOM_TO_SELL, inject]:
+            cursor.beyond = 1
     if withdraw >= 0:
         schedule[withdraw] -= quantity
+        gross[BOUGHT, withdraw] += quantity
+        cursor.moved += quantity
+        cursor.drift += quantity
+        if gross[BOUGHT, withdraw] > gross[ROOM_TO_BUY, withdraw]:
+            cursor.beyond = 1
+    cursor.stamp += 1
+
+
+@_step
+def _shift(state, rise, fall, quantity):  # type: ignore[no-untyped-def]
+    """Move the rows' state with `quantity` Wh."""
     moved = np.float64(quantity)
     for part in range(2):
         values, up, down = state[part], rise[part], fall[part]
@@ -412,7 +498,7 @@ def _give_back(allowance, side, node, firm):  # type: ignore[no-untyped-def]
 @_step
 def _trade(book, cursor, index, quantity, fee, capacity, events):  # type: ignore[no-untyped-def]
     """Fill the incoming order with `quantity` of a resting one; both parts are homogeneous (firm or flexible)."""
-    schedule, state, sensitivity, idle, _, _, _ = capacity
+    schedule, gross, state, rises, falls, idle, _, _ = capacity
     order = book.orders[index]
     cursor.remaining -= quantity
     if cursor.firm > 0:
@@ -423,15 +509,13 @@ def _trade(book, cursor, index, quantity, fee, capacity, events):  # type: ignor
     flags = 0
     if cursor.withdraw >= 0:
         flags |= BUY_FLEXIBLE
-        cursor.moved += quantity
     if cursor.inject >= 0:
         flags |= SELL_FLEXIBLE
-        cursor.moved += quantity
     if flags != 0:
-        rise = sensitivity[cursor.inject] if cursor.inject >= 0 else idle
-        fall = sensitivity[cursor.withdraw] if cursor.withdraw >= 0 else idle
-        _shift(schedule, state, rise, fall, cursor.inject, cursor.withdraw, quantity)
-        cursor.stamp += 1
+        rise = rises[cursor.inject] if cursor.inject >= 0 else idle
+        fall = falls[cursor.withdraw] if cursor.withdraw >= 0 else idle
+        _shift(state, rise, fall, quantity)
+        _record(cursor, schedule, gross, quantity)
     # The price is that of the older order, the fee taken off where that is a bid.
     if cursor.matching == RETRYING and book.orders[cursor.bid].turn < order.turn:
         _emit(events, cursor, TRADE, flags, order.handle, cursor.handle, cursor.level - fee, -1, quantity, 0)
@@ -452,7 +536,7 @@ def _who_moves(cursor, order):  # type: ignore[no-untyped-def]
 @_step
 def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
     """How much of the candidate match the wires carry: (DONE, Wh), or why the kernel has to stop for it."""
-    _, state, sensitivity, idle, least, most, refresh_after = capacity
+    _, gross, state, rises, falls, idle, bounds, refresh_after = capacity
     inject, withdraw = cursor.inject, cursor.withdraw  # -1 is the last place of `blocked` and `witness`
     # A pair refused once is passed over until a trade has changed the schedule.
     if blocked[inject, withdraw] == cursor.stamp:
@@ -460,15 +544,33 @@ def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, event
     if cursor.answer >= 0:
         admitted, row = cursor.answer, cursor.row
         cursor.answer = -1
+        cursor.by_gate += 1
+    elif mode == CERTIFY and _within(cursor, gross, quantity):
+        admitted, row = quantity, np.int64(-1)
+        cursor.by_envelope += 1
+    elif mode == CERTIFY:
+        rise = rises[inject] if inject >= 0 else idle
+        fall = falls[withdraw] if withdraw >= 0 else idle
+        known = witness[inject, withdraw]
+        status, admitted, row = _certify(cursor, state, rise, fall, bounds, quantity, lot, known, refresh_after)
+        if status != DONE:
+            cursor.wanted = quantity
+            return ASK, np.int64(0)
+        cursor.by_rows += 1
+        if row >= 0:
+            witness[inject, withdraw] = row
+            _remember(cursor.recent, row)
     elif mode == QUESTION or (refresh_after > 0 and quantity > refresh_after):
         cursor.wanted = quantity
         return ASK, np.int64(0)
     elif refresh_after > 0 and cursor.moved >= refresh_after:
         return REFRESH, np.int64(0)
     else:
-        rise = sensitivity[inject] if inject >= 0 else idle
-        fall = sensitivity[withdraw] if withdraw >= 0 else idle
-        admitted, row = _fit(state, rise, fall, least, most, quantity, lot, witness[inject, withdraw], cursor.recent)
+        rise = rises[inject] if inject >= 0 else idle
+        fall = falls[withdraw] if withdraw >= 0 else idle
+        known = witness[inject, withdraw]
+        admitted, row = _fit(state, rise, fall, bounds[0], bounds[1], quantity, lot, known, cursor.recent)
+        cursor.by_rows += 1
         if row >= 0:
             witness[inject, withdraw] = row
             _remember(cursor.recent, row)
@@ -739,10 +841,15 @@ def run(books, where, allowance, blocked, witness, mode, capacity, spread, fees,
 
     books: one record (`empty_book`); where: pool index of each handle, -1 if not resting; allowance (2, C): baseline
     left to firm orders by side and connection; blocked, witness (C + 1, C + 1): by injecting and withdrawing
-    connection, when the pair was refused last and by which row; mode: OPEN, DECIDE, QUESTION; capacity: schedule (C,),
-    state (2, R), sensitivity (C, 2, R), zeros (2, R), least (R,), most (R,) squared, refresh_after; spread: levels by
+    connection, when the pair was refused last and by which row; mode: OPEN, DECIDE, QUESTION, CERTIFY; capacity:
+    schedule (C,), gross (4, C), state (2, R), its change by selling and by buying (C, 2, R) each, zeros (2, R), bounds
+    (5, R), refresh_after; spread: levels by
     which a bid must exceed an ask, beside the fee; fees (C + 1, C + 1): levels that the wires take between two
     connections, or (0, 0) if they take nothing.
+
+    Bounds in mode DECIDE: least and most, squared; in mode CERTIFY: inner least and most, outer least and most, and
+    what a row may err by per Wh moved since its state was exact. There `refresh_after` is the most that may have moved
+    since the tangent for the rows to prove anything.
     """
     book = books[0]
     cursor = cursors[0]
@@ -776,10 +883,9 @@ def entry(levels: int, pool: int) -> Callable[..., int]:
     Nothing checks the arguments: all arrays must be writable and C-contiguous, of the shapes that `run` names, and
     float64 (rows), int64, or for `where`, `witness` and `fees` int32.
     """
-    cells, matrix, numbers = types.int64[::1], types.int64[:, ::1], types.float64
-    capacity = types.Tuple(  # type: ignore[no-untyped-call]
-        (cells, numbers[:, ::1], numbers[:, :, ::1], numbers[:, ::1], numbers[::1], numbers[::1], types.int64)
-    )
+    cells, matrix = types.int64[::1], types.int64[:, ::1]
+    flat, cube = types.float64[:, ::1], types.float64[:, :, ::1]
+    capacity = types.Tuple((cells, matrix, flat, cube, cube, flat, flat, types.int64))  # type: ignore[no-untyped-call]
     book, message, event, cursor = (
         from_dtype(kind)[::1] for kind in (book_dtype(levels, pool), MESSAGE, EVENT, CURSOR)
     )

@@ -9,7 +9,8 @@ import msgspec
 Side = Literal["buy", "sell"]
 TimeInForce = Literal["gtc", "gtd", "ioc", "fok"]
 Scope = Literal["market", "feeder", "participant"]
-GateMode = Literal["off", "linear", "ac"]
+GateMode = Literal["off", "linear", "certified", "ac"]
+Netting = Literal["netted", "one_sided"]
 Design = Literal["cda", "call", "pay_as_bid", "mmr", "sdr"]
 TariffModel = Literal["distance", "level"]
 LossModel = Literal["none", "operator", "average", "marginal"]
@@ -78,6 +79,8 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """`cda` only: seconds after a slot opens in which orders collect for a call auction, before continuous trading."""
     auction_every: int = 0
     """Other designs only: seconds from one auction of a slot to the next; 0: one, at gate closure."""
+    netting: Netting = "netted"
+    """Which schedules the wires must carry: the one in which everybody delivers, or also those of one side alone."""
     auction_closing: bool = False
     """`cda` only: what is left when the gate closes is cleared by a call auction."""
     network_tariff: NetworkTariff | None = None

@@ -30,7 +30,7 @@ LONGEST_FILE = 450
 LONGEST_FUNCTION = 75
 LONGER_FILES = {
     # All compiled code of the market stays in one module: numba's cache does not see edits in another one.
-    "market/kernel.py": 840,
+    "market/kernel.py": 950,
 }
 FLOATS_ALLOWED = {
     # Capacity rows are integer-valued float64: what they are, their squared bounds, the tests of them.
@@ -156,7 +156,7 @@ def test_in_the_grid_only_the_gates_know_the_question_of_capacity() -> None:
     asking = {
         name(path) for path in source_files("grid") for imported in imports(path) if imported == "market.capacity"
     }
-    assert asking == {"grid/gate.py", "grid/zones.py"}
+    assert asking == {"grid/gate.py", "grid/lanes.py", "grid/zones.py"}
 
 
 def test_the_grid_knows_of_the_market_its_settings_and_units_only() -> None:

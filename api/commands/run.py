@@ -24,6 +24,7 @@ class GateMode(StrEnum):
 
     OFF = "off"
     LINEAR = "linear"
+    CERTIFIED = "certified"
     AC = "ac"
 
 

@@ -116,7 +116,7 @@ def test_a_changed_copy_is_checked_again() -> None:
     other = scenario.changed(seed=7, **{"grid.gate": "off"})
     assert (other.seed, other.grid.gate, scenario.seed) == (7, "off", 1)
     assert other != scenario
-    with pytest.raises(ScenarioError, match=r"grid.gate: must be 'off', 'linear' or 'ac', got 'on'"):
+    with pytest.raises(ScenarioError, match=r"grid.gate: must be 'off', 'linear', 'certified' or 'ac', got 'on'"):
         scenario.changed(**{"grid.gate": "on"})
 
 
@@ -172,7 +172,10 @@ def test_all_errors_are_said_at_once() -> None:
         ("2.5 ct/kWh -> 2.5 ct", "tariffs.grid_fee: '2.5 ct' is not a number with a unit"),
         ("ieee_european_lv -> ieee_european", "grid.network: there is no shipped feeder .*did you mean"),
         ("ieee_european_lv -> no.json", "grid.network: cannot read .*no.json: No such file"),
-        ("ieee_european_lv} -> ieee_european_lv, gate: on}", "grid.gate: must be 'off', 'linear' or 'ac', got 'on'"),
+        (
+            "ieee_european_lv} -> ieee_european_lv, gate: on}",
+            "grid.gate: must be 'off', 'linear', 'certified' or 'ac', got 'on'",
+        ),
         ("lv} -> lv, voltage_band: [1.1, 0.9]}", "grid.voltage_band: must be .least, largest."),
         ("lv} -> lv, voltage_band: [0.9, .nan]}", r"grid.voltage_band\[1\]: must be a finite number, got nan"),
         ("group: home -> group: bakery", r"participants\[1\].group: 'bakery' is the name of participants\[0\] too"),

@@ -150,10 +150,12 @@ def test_figures_beyond_a_limit_are_marked_and_the_gate_is_named() -> None:
         "welfare": {"share": 1.1, "congested_slots": 1, "congestion_cost": 2.0},
         "limited": {"refused": 0, "trimmed": 0},
         "money": {"wires": 1.5, "grid_fees": 1.5, "losses": 0.0, "losses_operator": 0.0},
+        "stages": {"envelope": 1200, "rows": 0, "gate": 3},
     }  # fmt: skip
     tiles = {tile["label"]: tile for tile in headline(summary, SETTINGS)}
     assert {label for label, tile in tiles.items() if tile["tone"] == "bad"} == {"Voltage", "Limits violated"}
     assert "gate was off" in tiles["Matches that met a limit"]["note"]
+    assert tiles["Wires asked"]["note"].replace("\u202f", " ") == "1 200 by the envelope, 3 by power flow"
     assert "2 of 4 slots" in alert(summary)
     assert "before any trade" not in alert(summary)
     assert "before any trade" in alert(summary | {"grid": grid | {"violations_by_trade": 0}})

@@ -128,7 +128,7 @@ def test_on_congested_wires_no_row_ends_beyond_its_bound(small: list[gated.Condi
     wires = small[1].wires
     messages, book = small[1].make(1)(workload, True)
     book.feed(messages)
-    schedule, state, sensitivity, _, least, most, _ = book.capacity
+    schedule, _, state, sensitivity, _, _, (least, most, *_), _ = book.capacity
     squares = (state**2).sum(axis=0)
     assert schedule.any()
     assert np.array_equal(state, wires.state + np.tensordot(schedule.astype(float), sensitivity, axes=1))
