@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agents.results import Results
+from api import report_envelopes
 from api.digest import Seal
 from api.report_figures import alert, headline, lede, limit_words, stage_words
 from api.report_html import number
@@ -90,6 +91,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "balance": _balance(table, starts),
         "bills": _bills(run.results.participants),
         "refused": _refused(run, starts, block),
+        "envelopes": report_envelopes.collect(run.results.envelopes, starts),
         "compare": _compare(table, summary, starts),
         "compare_note": _compare_note(summary),
         "strategies": _strategies(run.results),

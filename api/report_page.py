@@ -7,6 +7,7 @@ from string import Template
 
 from api import report_outcomes as outcomes
 from api import report_sections as sections
+from api.report_envelopes import envelopes
 from api.report_html import embedded, text
 from api.report_sections import Data
 
@@ -18,6 +19,7 @@ _SECTIONS = (
     ("balance", "Energy", sections.balance),
     ("bills", "Bills", outcomes.bills),
     ("refused", "Refused", outcomes.refused),
+    ("envelopes", "Envelopes", envelopes),
     ("compare", "Grid", outcomes.compare),
     ("strategies", "Strategies", outcomes.strategies),
     ("provenance", "Provenance", outcomes.provenance),

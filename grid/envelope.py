@@ -103,7 +103,9 @@ class EnvelopeModel:
     def envelope(self, baseline: ArrayLike, reactive: ArrayLike, weights: ArrayLike | None = None) -> Envelope:
         """Intervals around the baseline (C,) [Wh], widened in proportion to `weights` (C,), equal ones if not given.
 
-        All grow together in both directions, then each direction alone, then those of each outgoing feeder alone.
+        They begin between the baseline and zero if that is proven, so that anybody may switch off what flows anyway;
+        else at the baseline. All grow together in both directions, then each direction alone, then those of each
+        outgoing feeder alone.
         """
         self._by_bus(baseline)
         base = np.asarray(baseline, dtype=np.int64)
@@ -111,13 +113,15 @@ class EnvelopeModel:
         if share.shape != base.shape or not np.isfinite(share).all() or (share < 0).any():
             raise ValueError(f"weights must be {len(base)} finite numbers >= 0, one per connection")
         share = np.where(self._wired, share, 0.0)
-        low, high = base.copy(), base.copy()
-        if not self.bound(low, high, reactive).fits:
-            return Envelope(low, high, False, ("", ""))
+        if not self.bound(base, base, reactive).fits:
+            return Envelope(base.copy(), base.copy(), False, ("", ""))
+        first, last = np.where(share > 0, [np.minimum(base, 0), np.maximum(base, 0)], base)
+        if not self.bound(first, last, reactive).fits:
+            first = last = base
         binding = ["", ""]
-        low, high, _ = self._grow(low, high, share, share, reactive)
+        low, high, _ = self._grow(first, last, share, share, reactive)
         # A wider box is known less exactly everywhere: what one direction gives up lets the other go much further.
-        low, high = base + ((low - base) * KEPT).astype(np.int64), base + ((high - base) * KEPT).astype(np.int64)
+        low, high = first + ((low - first) * KEPT).astype(np.int64), last + ((high - last) * KEPT).astype(np.int64)
         low, high, binding[0] = self._grow(low, high, share, 0 * share, reactive)
         low, high, binding[1] = self._grow(low, high, 0 * share, share, reactive)
         for group in np.unique(self._group[self._wired]):

@@ -77,6 +77,12 @@ _EXAMPLE: dict[str, Any] = {
             "2": {"bids": [], "asks": [[25.0, 400]]},
         },
         "depth_start": 2,
+        "envelopes": {
+            "names": ["home-001", "farm-001"],
+            "import": [[3.5, 3.25, 3.0, 3.5], [3.5, 3.25, 3.0, 3.5]],
+            "export": [[4.5, 4.25, 4.0, 4.5], [-1.5, 4.25, 4.0, 4.5]],
+            "unproven": 1,
+        },
         "balance": {
             "in": [
                 {"name": "solar", "label": "solar", "kwh": [1.0, 1.0, 1.2, 0.9]},

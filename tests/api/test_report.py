@@ -69,7 +69,8 @@ def parsed(html: str) -> Page:
 def test_page_has_all_sections_and_its_contents_link_to_them(parsed: Page) -> None:
     sections = [attributes["id"] for attributes in parsed.all("section")]
     assert sections == [
-        "headline", "feeder", "price", "depth", "balance", "bills", "refused", "compare", "strategies", "provenance",
+        "headline", "feeder", "price", "depth", "balance", "bills", "refused", "envelopes", "compare", "strategies",
+        "provenance",
     ]  # fmt: skip
     linked = [attributes["href"] for attributes in parsed.all("a")]
     assert [f"#{name}" for name in sections] == [href for href in linked if href != "#main"]

@@ -53,7 +53,7 @@ def broken(name: str, seed: int, count: int, band: float = 0.1) -> int:
     assert (envelope.low <= baseline).all()
     assert (envelope.high >= baseline).all()
     wired = feeder.connection_bus != feeder.source_bus
-    assert (envelope.high - envelope.low)[wired].min() > 500
+    assert (envelope.high - envelope.low)[wired].min() > 300
     energy = corners(envelope, np.random.default_rng(seed + 1000), count)
     return len(violations(feeder, settings(voltage=band), energy / HOURS, np.tile(reactive / HOURS, (count, 1))))
 

@@ -212,6 +212,22 @@ function drawCompare() {
   ]);
 }
 
+function drawEnvelopes() {
+  const select = byId("envelope-of");
+  if (!select) return;
+  const found = report.envelopes;
+  const side = (name, values, sign, color, fill) => ({
+    type: "scatter", mode: seriesMode(), name, x: report.times, y: values.map((value) => sign * value), customdata: values,
+    line: { color, width: 2.2, shape: "hvh" }, fill, fillcolor: "rgba(128, 128, 128, 0.18)",
+    hovertemplate: `%{customdata:.2f} kW<extra>${name}</extra>`,
+  });
+  const draw = chart("envelopes", () => [[
+    side("most import", found.import[select.value], -1, isDark() ? "#FF9A5A" : "#C25400"),
+    side("most export", found.export[select.value], 1, isDark() ? "#56B4E9" : "#0072B2", "tonexty"),
+  ], layout({ xaxis: timeAxis(), yaxis: axis("power, kW", { rangemode: "tozero" }), showlegend: true })]);
+  select.addEventListener("change", draw);
+}
+
 themeButton();
 printing();
 drawMap();
@@ -222,5 +238,6 @@ drawDepth();
 drawBalance();
 drawBills();
 drawRefused();
+drawEnvelopes();
 drawCompare();
 document.documentElement.dataset.ready = "yes";
