@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from api.auth import Principal
 from api.limits import Bucket
+from api.projection import Projection
 from api.schemas import Amend, Basket, Cancel, Halt, Limits, MassCancel, Release, Result, Submit
 from market import orders
 from market.events import Accepted, Amended, Cancelled, Entry, Rejected, Traded
@@ -101,12 +102,12 @@ def commands(request: Request, participant: str) -> list[orders.Command]:
             return [orders.Resume(request.scope, request.participant)]
 
 
-def results(entries: Sequence[Entry]) -> list[Result]:
+def results(entries: Sequence[Entry], projection: Projection) -> list[Result]:
     """What each client is told of its commands; other participants are not named."""
-    return [_result(entry) for entry in entries]
+    return [_result(entry, projection) for entry in entries]
 
 
-def _result(entry: Entry) -> Result:
+def _result(entry: Entry, projection: Projection) -> Result:
     command, order, left = entry.command, 0, 0
     if isinstance(command, orders.Amend | orders.Cancel):
         order = command.order
@@ -119,6 +120,9 @@ def _result(entry: Entry) -> Result:
                 return Result(entry.seq, order, code, reason, field)
             case Accepted(number):
                 order = number or order
+                if isinstance(command, orders.Submit) and order != entry.seq:  # sent again: what is left of the first
+                    first = projection.orders.get(command.participant, {}).get(order)
+                    left = 0 if first is None else first.quantity - first.filled
             case Amended(_, _, quantity):
                 left = quantity
             case Traded(price=price, quantity=quantity) if order in (event.buy_order, event.sell_order):

@@ -78,8 +78,15 @@ class Channel:
         for subscriber in self.subscribers:
             subscriber.tell(message)
 
+    def skip(self, seq: int) -> None:
+        """Something happened that nobody was there to hear: who comes back gets a snapshot."""
+        self.last = seq
+        self.messages.clear()
+
     def since(self, seq: int) -> list[Message] | None:
         """Messages after number `seq`, oldest first; None if they are not all kept, or `seq` was never told."""
+        if seq == 0:
+            return None  # what was known before the first message may be of another run of the server
         if seq == self.last:
             return []
         found = [message for message in self.messages if message.seq > seq]
@@ -99,6 +106,8 @@ class Hub:
         self._changed: set[int] = set()
         self._restart = 0
         """Number of the last entry that was in the journal when this hub began."""
+        self._slots: frozenset[int] = frozenset()
+        """Those that were open when accounts were last told."""
         self._announced: dict[str, list[Item]] = defaultdict(list)
         self._snapshots: dict[str, Snapshot] = {
             "market": lambda _: self.projection.market(),
@@ -133,6 +142,7 @@ class Hub:
         """Begin where a journal ends, before anybody listens. No number that may have been told before comes again."""
         self.publish(past)
         self._restart = self.projection.seq
+        self._slots = frozenset(self.projection.open)
         for slot in self._changed:
             self._book_changes(slot)
         self._changed.clear()
@@ -163,24 +173,34 @@ class Hub:
         slots = [change for change in changed if change is not None]
         if slots:
             self.channel("book").publish(self.projection.seq, {"slots": slots})
-        for name in self.projection.touched:
-            channel = self._channels.get(("account", name))
-            if channel is not None and channel.subscribers:
-                channel.publish(self.projection.seq, self._snapshots["account"](name))
-        self.projection.touched.clear()
+        self._tell_accounts()
         for name, items in [*self._announced.items()]:
             # A number serves one message of a channel; the next entry is never far.
             if self.projection.seq > self.channel(name).last:
                 self.channel(name).publish(self.projection.seq, {"items": items})
                 del self._announced[name]
 
+    def _tell_accounts(self) -> None:
+        """Accounts that were posted to; all of them where slots have opened or closed, since forecasts are by slot."""
+        seq, touched, slots = self.projection.seq, self.projection.touched, frozenset(self.projection.open)
+        for (name, owner), channel in self._channels.items():
+            if name != "account" or (owner not in touched and slots == self._slots):
+                continue
+            if channel.subscribers:
+                channel.publish(seq, self._snapshots["account"](owner))
+            else:
+                channel.skip(seq)
+        self._slots = slots
+        touched.clear()
+
     def heads(self, keys: Iterable[Key]) -> dict[str, int]:
         """Number of the last message of each channel."""
         return {key[0]: self._channels[key].last for key in keys}
 
     def _tail(self, name: str) -> Item:
-        """What a channel told of late."""
-        return {"items": [item for message in [*self.channel(name).messages][-TAIL:] for item in message.body["items"]]}
+        """What a channel told of late, each item with the number of its message."""
+        late = [*self.channel(name).messages][-TAIL:]
+        return {"items": [{"seq": message.seq} | item for message in late for item in message.body["items"]]}
 
     def _book_changes(self, slot: int) -> Item | None:
         """Levels that are other than told; energy 0 where one is gone. None if nothing is."""

@@ -190,7 +190,8 @@ class Projection:
     def _trade(self, name: str, trade: Traded, told: dict[Key, list[Item]]) -> None:
         shared = {"trade": name, "slot": trade.slot, "price": trade.price, "quantity": trade.quantity}
         flexible = trade.buy_flexible or trade.sell_flexible
-        tape = {"type": "trade", **shared, "source": trade.source, "flexible": flexible, "time": self.now}
+        came = {"buy": "sell", "sell": "buy"}.get(trade.resting, "")  # in an auction no side came later
+        tape = {"type": "trade", **shared, "side": came, "source": trade.source, "flexible": flexible, "time": self.now}
         told["trades", ""].append(tape)
         book = self.contracted[trade.slot]
         for side, owner, number, sign in (

@@ -169,7 +169,7 @@ class Rest:
         allowance.frame(int(request.headers.get("content-length", 0)))
         answers = self._server.submit(principal, wanted, allowance)
         entries = await answers if answers is not None else []
-        return answered({"results": gateway.results(entries)})
+        return answered({"results": gateway.results(entries, self._hub.projection)})
 
     async def _trades(self, first: int, limit: int) -> dict[str, Any]:
         """A page of trades out of the ledger, which may be long."""

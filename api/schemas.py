@@ -161,6 +161,8 @@ class Welcome(msgspec.Struct, frozen=True, tag_field="op", tag="welcome"):
     """Time without a connection after which orders are cancelled on disconnect."""
     limits: Limits
     channels: list[str]
+    speed: float = 1.0
+    """Seconds of the market in one second."""
     protocol: int = PROTOCOL
     id: str = ""
 
@@ -203,7 +205,9 @@ class Error(msgspec.Struct, frozen=True, tag_field="op", tag="error"):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag_field="op", tag="heartbeat"):
-    """The market lives; `last` has the number of the last message of every channel that is subscribed to."""
+    """Said every `heartbeat_seconds`, whatever else is said; `last` has the number of the last message of every channel
+    that is subscribed to.
+    """
 
     time: str
     last: dict[str, int]

@@ -113,12 +113,17 @@ class Session:
         self._put(_encode(message))
 
     async def _write(self) -> None:
-        """Send what waits, several messages a frame; a heartbeat where nothing else was to be said."""
+        """Send what waits, several messages a frame; a heartbeat in good time, however much else is said."""
+        ticks = asyncio.get_running_loop().time
+        beat = ticks() + self._server.heartbeat
         while True:
             try:
-                async with asyncio.timeout(self._server.heartbeat):
+                async with asyncio.timeout_at(beat):
                     await self._wake.wait()
             except TimeoutError:
+                pass  # time for a heartbeat
+            if ticks() >= beat:
+                beat = ticks() + self._server.heartbeat
                 self._beat()
             self._wake.clear()
             while self._outbox:
@@ -217,7 +222,7 @@ class Session:
         self._say(
             Welcome(
                 role, self.principal.participant, server.market, self.name, server.heartbeat, server.grace,
-                server.limits, [*PUBLIC, *private], id=frame.id,
+                server.limits, [*PUBLIC, *private], speed=server.engine.speed, id=frame.id,
             )
         )  # fmt: skip
 
@@ -275,7 +280,7 @@ class Session:
         if error is not None:
             self._say(Error("STOPPED", str(error), id=request_id))
         else:
-            self._say(Answer(request_id, gateway.results(answers.result())))
+            self._say(Answer(request_id, gateway.results(answers.result(), self._hub.projection)))
 
 
 def _place(reason: str) -> str:

@@ -51,6 +51,8 @@ ENTRY_POINTS = {
     "api.cli_reference",
     "api.message_reference",
     "scenarios.build_data",
+    # For programs that trade.
+    "api.client",
 }
 KITS = ("conformance",)
 """Modules for those who write their own strategies and devices; the tests use them too."""

@@ -70,10 +70,14 @@ class Live:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def stream(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/v1/stream"
+
     @contextmanager
     def connect(self, role: Role | None = "participant", participant: str = "home-001") -> Iterator[Client]:
         """A client that has said who it is; with role None one that has not."""
-        with connect(f"ws://127.0.0.1:{self.port}/v1/stream", max_size=None, compression=None) as socket:
+        with connect(self.stream, max_size=None, compression=None) as socket:
             client = Client(socket)
             if role is not None:
                 name = participant if role == "participant" else ""
