@@ -20,6 +20,7 @@ import numpy as np
 from agents import losses, tables
 from agents.desk import Desk, Group
 from agents.figures import AGENT_COLUMNS, MODEL_COLUMNS, Figures
+from agents.meters import Meters
 from agents.participant import Participant
 from agents.population import Population, StrategyUse, build
 from agents.record import Ladder, Record
@@ -39,13 +40,12 @@ from market.orders import (
     Command,
     CreateMarket,
     MassCancel,
-    RecordMeter,
     Register,
     Settle,
     Submit,
     UpdateGrid,
 )
-from market.settlement import imbalance_money
+from market.settlement import imbalance_money, tariff
 from market.slots import NS, format_time
 from market.units import MAX_EXACT, cost
 
@@ -267,11 +267,8 @@ class MarketModel(Figures, mesa.Model):
         return entries
 
     def _register(self) -> None:
-        people = self.population
-        self._say(
-            Register(UTILITY, UTILITY_CONNECTION),
-            *(Register(name, place) for name, place in zip(people.ids, people.connections, strict=True)),
-        )
+        self._meters = Meters(self.population)
+        self._say(Register(UTILITY, UTILITY_CONNECTION), *self._meters.registrations())
 
     def _moments(self) -> Iterator[int]:
         """One step, by moments."""
@@ -352,10 +349,9 @@ class MarketModel(Figures, mesa.Model):
 
     def _settle(self) -> None:
         """Meter and settle every slot that has been delivered; book the money of new trades."""
-        now, names = self.exchange.now or 0, self.population.ids
+        now = self.exchange.now or 0
         while self._settled < self.first_slot + self.slots and self.exchange.clock.end(self._settled) <= now:
-            readings = self.record.metered[:, self._settled - self.first_slot].tolist()
-            meter = RecordMeter(self._settled, dict(zip(names, readings, strict=True)))
+            meter = self._meters.read(self.record, self._settled)
             lost = [losses.statement(self._loss_model, self.record, self._settled)] if self._loss_model else []
             for entry in self._say(meter, *lost, Settle(self._settled)):
                 for event in entry.events:
@@ -383,9 +379,9 @@ class MarketModel(Figures, mesa.Model):
                 self._local[trade.slot - self.first_slot] += (1, trade.quantity, money)
 
     def _book_settlement(self, settled: Settled) -> None:
-        settings = self.exchange.settings
+        prices = settled.prices or tariff(self.exchange.settings)
         for name, _, _, imbalance in settled.lines:
-            self.money[self._rows[name]] += imbalance_money(imbalance, settings)
+            self.money[self._rows[name]] += imbalance_money(imbalance, prices)
 
     def local_trades(self, slot: int) -> tuple[int, int, int]:
         """Trades between participants for a slot so far: number, Wh, nano-currency."""

@@ -25,7 +25,17 @@ from agents.scenario_rules import UTILITY
 from agents.scenario_text import ScenarioError, read_yaml
 from agents.scenario_units import Duration, Energy, Flag, Price, Real, Start, Whole
 from grid.feeder import Feeder
-from market.orders import Design, GateMode, LossModel, MarketSettings, Netting, NetworkTariff
+from market.orders import (
+    Design,
+    GateMode,
+    ImbalancePrice,
+    LossModel,
+    MarketSettings,
+    Netting,
+    NetworkTariff,
+    Origins,
+    SettlementRules,
+)
 from market.slots import NS
 
 __all__ = ["UTILITY", "Scenario", "ScenarioError", "json_schema", "load_scenario", "reference"]
@@ -129,6 +139,20 @@ class Tariffs(Section):
     losses_price: Price = Field(default=100_000, ge=0, description="Price at which the utility supplies the losses")
 
 
+class Settlement(Section):
+    """What is owed after delivery; docs/settlement.md explains it."""
+
+    imbalance: ImbalancePrice = Field(
+        default="tariff", description="Price of what was metered beyond the contracts: the utility's, or the market's"
+    )
+    surcharge: Price = Field(default=0, ge=0, description="`market`: what a shortage costs beyond the mean local price")
+    curtailment: Price = Field(default=0, ge=0, description="Paid by the wires for energy that they withheld")
+    corrections: Duration = Field(default=0, ge=0, description="How long after delivery meters may be corrected")
+    origins: Origins = Field(
+        default="metered", description="Guarantees of origin for metered generation only, or labels as sellers say"
+    )
+
+
 class Network(Section):
     """Where the feeder comes from: exactly one of the four."""
 
@@ -216,6 +240,7 @@ class Scenario(Section):
     time: Time = Field(description="Which slots are delivered")
     market: Market = Field(default=Market(), description="The rules of the exchange")
     tariffs: Tariffs = Field(default=Tariffs(), description="The utility's prices and the fee of the wires")
+    settlement: Settlement = Field(default=Settlement(), description="What is owed after delivery")
     grid: Grid = Field(description="The wires")
     profiles: Names = Field(
         default=("simbench",),
@@ -288,6 +313,13 @@ class Scenario(Section):
             losses=self.tariffs.losses,
             losses_price=self.tariffs.losses_price if self.tariffs.losses != "none" else 0,
             spread_power=self.market.spread_clock.power,
+            settlement=SettlementRules(
+                self.settlement.imbalance,
+                self.settlement.surcharge,
+                self.settlement.curtailment,
+                self.settlement.corrections,
+                self.settlement.origins,
+            ),
         )
 
     def _network_tariff(self, feeder: Feeder | None) -> NetworkTariff | None:

@@ -16,6 +16,7 @@ from market.events import (
     Accepted,
     Amended,
     Cancelled,
+    Corrected,
     Entry,
     Event,
     Expired,
@@ -135,6 +136,10 @@ class Projection:
                 for name, metered, contracted, imbalance in event.lines:
                     line = {"metered": metered, "contracted": contracted, "imbalance": imbalance}
                     told["orders", name].append({"type": "settled", "slot": slot} | line)
+            case Corrected(slot):
+                for name, _, metered, contracted in event.lines:
+                    line = {"metered": metered, "contracted": contracted, "imbalance": metered - contracted}
+                    told["orders", name].append({"type": "corrected", "slot": slot, "run": event.run} | line)
             case Halted(scope, participant):
                 self.halts.add((scope, participant))
                 self._stopped("halted", scope, participant, told)

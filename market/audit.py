@@ -34,7 +34,7 @@ CHECKS = {
     "postings": "the postings are exactly those that the entries cause",
     "zero_sum": "the postings of every entry sum to zero in every asset",
     "conservation": "orders in = filled + resting + cancelled + expired; no fill beyond limit or quantity; "
-    "settled energy is what the meters read",
+    "settled energy is what the meters read; origin is issued for metered generation only and cancelled once",
     "replay": "the commands through a fresh exchange give the same events, byte for byte",
     "tiles": "the tiles of the Merkle tree are those of the entries",
     "checkpoint": "every checkpoint holds the root of the entries up to it: the log only ever grew",
@@ -48,7 +48,7 @@ _UNSIGNED = (
     "that the operator wrote it: it carries no signature",
 )
 _WIRES = "that the wires carried the schedule: the recorded verdicts are repeated, not computed; recheck with the gate"
-_METERS = "that meters told the truth and that baselines are what would have flowed anyway"
+_METERS = "that meters told the truth, of energy and of what generated it, and that baselines would have flowed anyway"
 _ONE_LOG = (
     "that the operator showed the same log to everyone: compare a checkpoint with others, or give one that you got "
     "earlier; nor that entries came later than the last checkpoint and were left out"

@@ -1,7 +1,7 @@
 """What no entry of a journal may break, told from the entries alone: no exchange, no gate, no matching.
 
 Per order: what went in is filled, resting, cancelled or expired, and no fill goes beyond its limit or its quantity.
-Per settled slot: contracts are the sum of the trades, and the energy posted to a participant is what its meter read.
+What must hold after the gate is in `market.delivery_check`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from market import settlement
+from market.delivery_check import AFTER_THE_GATE, NOTED, DeliveryCheck
 from market.events import (
     Accepted,
     Amended,
@@ -18,25 +18,19 @@ from market.events import (
     Entry,
     Expired,
     GateClosed,
-    Lost,
     Rejected,
-    Settled,
     Traded,
 )
-from market.ledger import ENERGY, Posting, fold
+from market.ledger import Posting
 from market.orders import (
     Basket,
-    Command,
     CreateMarket,
     MarketSettings,
-    RecordLosses,
-    RecordMeter,
     Register,
     Submit,
 )
 from market.tariff import Fees, connection_names
 
-_FACTS = (CreateMarket, Register, RecordMeter)
 _LEAVING = (Cancelled, Expired)
 
 
@@ -84,8 +78,7 @@ class Conservation:
         self._resting: dict[int, set[int]] = {}
         self._prices: dict[int, int | None] = {}
         """Price of the last auction of each slot whose gate is open."""
-        self._contracted: dict[int, dict[str, int]] = {}
-        self._readings: dict[int, dict[str, int]] = {}
+        self._deliveries = DeliveryCheck()
 
     @property
     def resting(self) -> int:
@@ -104,8 +97,10 @@ class Conservation:
         """Follow one entry and the postings stored with it; returns what is wrong, in words."""
         command, events = entry.command, entry.events
         found: list[str] = []
-        if type(command) in _FACTS and not any(isinstance(event, Rejected) for event in events):
-            found += self._note(command)  # type: ignore[arg-type]
+        if type(command) in NOTED and not any(isinstance(event, Rejected) for event in events):
+            self._deliveries.note(command)
+            if isinstance(command, CreateMarket | Register):
+                found += self._note(command)
         for event in events:
             kind = type(event)
             if kind is Amended:
@@ -115,6 +110,7 @@ class Conservation:
                     found += self._accept(event, entry.seq, command)  # type: ignore[arg-type]
             elif kind is Traded:
                 found += self._trade(event)  # type: ignore[arg-type]
+                self._deliveries.trade(event)  # type: ignore[arg-type]
             elif kind in _LEAVING:
                 found += self._leave(event)  # type: ignore[arg-type]
             elif isinstance(event, Auctioned):
@@ -123,10 +119,8 @@ class Conservation:
                 self._prices.pop(event.slot, None)
                 for number in sorted(self._resting.pop(event.slot, ())):
                     found.append(f"the gate of slot {event.slot} closed, but order {number} still rests")
-            elif isinstance(event, Lost):
-                found += self._lose(event, command)
-            elif isinstance(event, Settled):
-                found += self._settle(event, posted)
+            elif kind in AFTER_THE_GATE:
+                found += self._deliveries.check(event, command, posted)
         return found
 
     def close(self) -> Iterator[str]:
@@ -136,7 +130,7 @@ class Conservation:
         if totals.submitted != out:
             yield f"orders of {totals.submitted} Wh came in, but {out} Wh are filled, resting, cancelled or expired"
 
-    def _note(self, command: CreateMarket | Register | RecordMeter) -> Iterator[str]:
+    def _note(self, command: CreateMarket | Register) -> Iterator[str]:
         if isinstance(command, CreateMarket):
             self._settings = command.settings
             try:
@@ -146,12 +140,10 @@ class Conservation:
                 yield f"the fees of the wires cannot be computed: {error}"
                 return
             self._connections = {name: number for number, name in enumerate(names)}
-        elif isinstance(command, Register):
+        else:
             self._participants.add(command.participant)
             local = self._settings is not None and command.participant != self._settings.utility
             self._nodes[command.participant] = self._connections.get(command.connection, -1) if local else -1
-        else:
-            self._readings.setdefault(command.slot, {}).update(command.readings)
 
     def _accept(self, event: Accepted, seq: int, command: Submit | Basket) -> Iterator[str]:
         name = (command.participant, command.client_order_id)
@@ -206,9 +198,6 @@ class Conservation:
             yield from self._auction_price(trade, sell.price, buy.price - trade.fee)
         if sell is not None and sell.source != trade.source:
             yield f"the ask offers {sell.source or 'no source'!r}, the trade has {trade.source or 'none'!r}"
-        contracted = self._contracted.setdefault(trade.slot, {})
-        contracted[trade.seller] = contracted.get(trade.seller, 0) + trade.quantity
-        contracted[trade.buyer] = contracted.get(trade.buyer, 0) - trade.quantity
 
     def _auction_price(self, trade: Traded, least: int, most: int) -> Iterator[str]:
         """An auction has one price, or one for each pair; the utility may keep to its tariff."""
@@ -275,36 +264,3 @@ class Conservation:
         self._orders.pop((number, order.slot), None)
         self._slots.pop(number, None)
         self._resting.get(order.slot, set()).discard(number)
-
-    def _lose(self, lost: Lost, command: Command) -> Iterator[str]:
-        settings = self._settings
-        if settings is None or not isinstance(command, RecordLosses):
-            yield f"losses of slot {lost.slot} are shared, but nobody stated them in a market"
-            return
-        contracted = dict.fromkeys(self._participants, 0) | self._contracted.get(lost.slot, {})
-        readings = self._readings.get(lost.slot, {})
-        stated = command.energy, command.weights
-        expected = settlement.lost(settings.losses, *stated, readings, contracted, settings.utility)
-        if lost.slot != command.slot or lost.lines != expected:
-            yield f"slot {lost.slot} shares its losses as {lost.lines}, but meters and weights give {expected}"
-
-    def _settle(self, settled: Settled, posted: Sequence[Posting]) -> Iterator[str]:
-        settings = self._settings
-        if settings is None:
-            yield "a slot is settled, but no market was created"
-            return
-        contracted = dict.fromkeys(self._participants, 0) | self._contracted.pop(settled.slot, {})
-        expected = settlement.lines(self._readings.pop(settled.slot, {}), contracted, settings.utility)
-        for line, right in zip(settled.lines, expected, strict=False):
-            if line != right:
-                yield f"slot {settled.slot} settles {line}, but trades and meters give {right}"
-        if len(settled.lines) != len(expected):
-            yield f"slot {settled.slot} settles {len(settled.lines)} participants of {len(expected)}"
-        moved = fold(posted)
-        for statement in settlement.settle(expected, settings):
-            name = statement.participant
-            energy = moved.get((name, ENERGY), 0) - statement.contracted
-            if energy != -statement.metered:
-                yield f"slot {settled.slot} leaves {energy} WH on {name!r}, but {-statement.metered} were metered"
-            if moved.get((name, settings.currency), 0) != statement.money:
-                yield f"slot {settled.slot} owes {name!r} {statement.money} {settings.currency}, but posts another sum"

@@ -137,10 +137,42 @@ class Lost(Message, frozen=True, tag="lost"):
 
 
 class Settled(Message, frozen=True, tag="settled"):
-    """Per participant, alphabetically: [name, metered, contracted, imbalance] in Wh, injection positive."""
+    """Per participant, alphabetically: [name, metered, contracted, imbalance] in Wh, injection positive.
+
+    It is run 1 of the slot and is never changed.
+    """
 
     slot: int
     lines: list[tuple[str, int, int, int]]
+    meters: int = 0
+    """Version of the slot's meters; 0 where versions are not counted."""
+    prices: tuple[int, int] | None = None
+    """What is paid for a surplus and for a shortage [milli-currency/MWh]; None: `feed_in` and `retail`."""
+    origins: list[tuple[str, str, int, int, int]] = msgspec.field(default_factory=list)
+    """Units of origin: [name, source, issued, cancelled, returned] in Wh; see `market.origins`."""
+
+
+class Corrected(Message, frozen=True, tag="corrected"):
+    """A later run over a settled slot, for those whose readings are new; what it posts is the difference.
+
+    Per participant, alphabetically: [name, metered as in the run before, metered now, contracted] in Wh.
+    """
+
+    slot: int
+    run: int
+    """2 for the first correction."""
+    meters: int
+    lines: list[tuple[str, int, int, int]]
+    prices: tuple[int, int] | None = None
+    origins: list[tuple[str, str, int, int, int]] = msgspec.field(default_factory=list)
+    """Differences from the run before."""
+
+
+class Curtailed(Message, frozen=True, tag="curtailed"):
+    """The wires compensate for energy withheld. Per participant, alphabetically: [name, Wh]."""
+
+    slot: int
+    lines: list[tuple[str, int]]
 
 
 Event = (
@@ -157,8 +189,10 @@ Event = (
     | GateClosed
     | Halted
     | Resumed
+    | Curtailed
     | Lost
     | Settled
+    | Corrected
 )
 
 

@@ -19,7 +19,7 @@ from market.book import Order, Top, closed
 from market.books import NEVER, Books
 from market.capacity import Gate
 from market.delivery import Deliveries
-from market.events import Accepted, Cancelled, Entry, Event, Halted, Rejected
+from market.events import Accepted, Cancelled, Entry, Event, Halted, Rejected, Settled
 from market.intake import Intake, about
 from market.members import Members
 from market.orders import (
@@ -29,6 +29,7 @@ from market.orders import (
     Cancel,
     Command,
     CreateMarket,
+    Curtail,
     Halt,
     Leg,
     MarketSettings,
@@ -138,7 +139,7 @@ class Exchange:
                 return self._halt(command)
             case Resume():
                 return [self.members.resume(command)]
-            case RecordMeter() | RecordLosses() | Settle():
+            case Curtail() | RecordMeter() | RecordLosses() | Settle():
                 return [self._deliver(command)]
             case Register():
                 return [self.members.register(command)]
@@ -226,6 +227,7 @@ class Exchange:
             settings.slot_seconds * NS, settings.opens_before_seconds * NS, settings.gate_before_seconds * NS
         )
         self._intake.begin(settings)
+        self._deliveries.settings = settings
         self._books = Books(self.gate, settings, self._deliveries)
         self._agenda = Agenda(settings, self.clock, self._books, self._orders)
         self._created = True
@@ -241,6 +243,9 @@ class Exchange:
             return [reject("BAD_TIME", "the clock does not go back", "now")]
         if before is not None and now - before > MAX_SLOTS * self.clock.length:
             return [reject("BAD_TIME", f"the clock moves at most {MAX_SLOTS} slots at once", "now")]
+        rules = self.settings.settlement
+        if rules is not None and rules.corrections_seconds:
+            self._deliveries.expire(-((rules.corrections_seconds * NS - now) // self.clock.length) - 1)
         return self._agenda.advance(now) or [Accepted()]
 
     # -- orders --------------------------------------------------------------------------------------------------
@@ -398,21 +403,30 @@ class Exchange:
         reactive = np.array(command.reactive or [0] * size, np.int64)
         return [Accepted(), *self._books.rebase(command.slot, baseline, reactive)]
 
-    def _deliver(self, command: RecordMeter | RecordLosses | Settle) -> Event:
+    def _deliver(self, command: Curtail | RecordMeter | RecordLosses | Settle) -> Event:
         slot = command.slot
-        if not is_whole(slot) or self.now is None or self.clock.phase(slot, self.now) is not Phase.DELIVERED:
+        metered = self.members.connection.keys() - {self.settings.utility}
+        phase = self.clock.phase(slot, self.now) if is_whole(slot) and self.now is not None else Phase.PRE_OPEN
+        curtails = isinstance(command, Curtail)
+        if curtails and phase in (Phase.PRE_OPEN, Phase.OPEN):
+            return reject("GATE_OPEN", f"the gate of slot {slot!r:.40} has not closed", "slot")
+        if not curtails and phase is not Phase.DELIVERED:
             return reject("NOT_DELIVERED", f"slot {slot!r:.40} has not been delivered", "slot")
         if self._deliveries.is_settled(slot):
-            return reject("ALREADY_SETTLED", f"slot {slot} is settled", "slot")
-        metered = self.members.connection.keys() - {self.settings.utility}
+            rules, corrects = self.settings.settlement, isinstance(command, RecordMeter | Settle)
+            time = rules.corrections_seconds * NS if rules is not None and corrects else 0
+            if not time or (self.now or 0) > self.clock.end(slot) + time:
+                return reject("ALREADY_SETTLED", f"slot {slot} is settled", "slot")
+        if isinstance(command, Curtail):
+            return self._deliveries.curtail(command, metered, self._intake.largest)
         if isinstance(command, RecordMeter):
             return self._deliveries.record(command, metered, self._intake.largest)
         if isinstance(command, RecordLosses):
-            return self._deliveries.lose(command, metered, self.settings)
-        settled = self._deliveries.settle(command, self.members.connection, self.settings.utility)
-        if not isinstance(settled, Rejected):
+            return self._deliveries.lose(command, metered)
+        event = self._deliveries.settle(command, self.members.connection, self.members.source)
+        if isinstance(event, Settled):
             self._books.forget(slot)
-        return settled
+        return event
 
     def _not_open(self, slot: int) -> Rejected:
         if is_whole(slot) and self.now is not None and self.now >= self.clock.gate(slot):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from market.events import Entry, Rejected, Settled, Traded
+from market.events import Corrected, Entry, Rejected, Settled, Traded
 from market.orders import AdvanceClock, MarketSettings, RecordMeter
-from market.settlement import Statement, settle
+from market.settlement import Statement, correct, settle, tariff
 from market.slots import NS, parse_time
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _TRADE = [*Traded.__struct_fields__]
-_STATEMENT = [*Statement._fields]
 
 
 def trades_frame(entries: Iterable[Entry], settings: MarketSettings) -> pd.DataFrame:
@@ -32,23 +31,56 @@ def trades_frame(entries: Iterable[Entry], settings: MarketSettings) -> pd.DataF
 
 
 def settlements_frame(entries: Iterable[Entry], settings: MarketSettings) -> pd.DataFrame:
-    """One row per participant and settled slot, the utility's closing row included: seq, slot, start of delivery
-    (UTC), the fields of `market.settlement.Statement`, and `estimated`: no meter reading was known.
+    """One row per participant, settled slot and run, the utility's closing rows included: the fields of `Owed`, and the
+    start of delivery (UTC) behind the slot.
     """
+    length = settings.slot_seconds * NS
+    rows = [(*owed[:2], owed.slot * length, *owed[2:]) for owed in owings(entries, settings)]
+    return _frame(rows, ["seq", "slot", "delivery", *Owed._fields[2:]], times=["delivery"])
+
+
+class Owed(NamedTuple):
+    """One participant in one run over one slot. Energy in Wh, injection positive; money [nano-currency] received."""
+
+    seq: int
+    slot: int
+    run: int
+    """1 for the settlement, more for corrections of it."""
+    meters: int
+    """Version of the slot's meters, 0 where versions are not counted."""
+    participant: str
+    metered: int
+    contracted: int
+    imbalance: int
+    money: int
+    """What the run posts; of a correction the difference, while the energies are the new ones."""
+    estimated: bool
+    """No meter reading was known: settled as contracted."""
+
+
+def owings(entries: Iterable[Entry], settings: MarketSettings) -> Iterator[Owed]:
+    """What the runs of a journal settle, in its order; for the utility, what closes the sums of each run."""
     read: dict[int, set[str]] = {}
-    rows: list[tuple[Any, ...]] = []
     for entry in entries:
         if isinstance(entry.command, RecordMeter) and not _refused(entry):
             read.setdefault(entry.command.slot, set()).update(entry.command.readings)
         for event in entry.events:
             if isinstance(event, Settled):
                 known = read.pop(event.slot, set()) | {settings.utility}
-                start = event.slot * settings.slot_seconds * NS
-                rows.extend(
-                    (entry.seq, event.slot, start, *statement, statement.participant not in known)
-                    for statement in settle(event.lines, settings)
-                )
-    return _frame(rows, ["seq", "slot", "delivery", *_STATEMENT, "estimated"], times=["delivery"])
+                for line in settle(event.lines, event.prices or tariff(settings), settings.utility):
+                    yield _owed(entry.seq, event.slot, 1, event.meters, line, line.participant not in known)
+            elif isinstance(event, Corrected):
+                head = entry.seq, event.slot, event.run, event.meters
+                changed = correct(event.lines, event.prices or tariff(settings), settings.utility)
+                for (name, _, now, contract), change in zip(event.lines, changed[:-1], strict=True):
+                    yield Owed(*head, name, now, contract, now - contract, change.money, False)
+                if changed:
+                    yield _owed(*head, changed[-1], False)
+
+
+def _owed(seq: int, slot: int, run: int, meters: int, line: Statement, estimated: bool) -> Owed:
+    name, metered, contracted, imbalance, money = line
+    return Owed(seq, slot, run, meters, name, metered, contracted, imbalance, money, estimated)
 
 
 def _refused(entry: Entry) -> bool:

@@ -43,6 +43,8 @@ class Intake:
         self.settings = settings
         # A fee beyond the range of prices is never paid.
         dearest = max(abs(settings.price_floor), abs(settings.price_cap), settings.price_cap - settings.price_floor)
+        if settings.settlement is not None:
+            dearest = max(dearest + settings.settlement.surcharge, settings.settlement.curtailment)
         self.largest = MAX_EXACT // max(dearest, HEADROOM)
 
     def problem(self, order: Submit | Leg) -> Rejected | None:

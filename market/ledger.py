@@ -10,8 +10,11 @@ A balance is *received less given*, of every asset. Sum over all accounts: zero,
 | traded  | currency      | buyer, wires           | -fee x quantity, +fee x quantity      |
 | lost    | WH            | utility, wires         | -energy, +energy                      |
 | lost    | currency      | who pays, utility      | -price x energy, +price x energy, at `losses_price` |
+| curtailed | currency    | wires, participant     | -price x energy, +price x energy, at `curtailment` |
 | settled | WH            | participant, utility   | -imbalance, +imbalance                |
-| settled | currency      | participant, utility   | +value, -value; imbalance x feed_in if positive, else x retail |
+| settled | currency      | participant, utility   | +value, -value; imbalance x price of a surplus or a shortage |
+| settled | GO:<source>   | participant, issued and cancelled | +issued - cancelled + returned, -issued, +cancelled |
+| corrected | as settled  | as settled             | the difference from the run before    |
 
 Imbalance = metered - contracted, injection positive, and contracted = sold - bought. So the WH balance that one slot
 leaves on a participant is -contracted before and exactly -metered after its settlement.
@@ -21,16 +24,19 @@ Currency is counted in nano-currency, WH and GO in watt-hours. Amounts of zero a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
-from market.events import Entry, Lost, Rejected, Settled, Traded
+from market import origins
+from market.events import Corrected, Curtailed, Entry, Lost, Rejected, Settled, Traded
 from market.orders import CreateMarket, MarketSettings
-from market.settlement import WIRES, imbalance_money
+from market.settlement import WIRES, Statement, correct, imbalance_money, settle, tariff
 from market.units import cost
 
 ENERGY = "WH"
 LARGEST = 2**63 - 1
-MOVING = frozenset((Traded, Lost, Settled))
+MOVING = frozenset({Traded, Curtailed, Lost, Settled, Corrected})
 """Events that move something."""
 
 
@@ -66,10 +72,16 @@ def postings(entry: Entry, settings: MarketSettings | None) -> list[Posting]:
             raise LedgerError(f"entry {entry.seq}: trades or settles, but no market was created before it")
         if isinstance(event, Traded):
             _trade(moved, event, settings)
+        elif isinstance(event, Curtailed):
+            _curtail(moved, event, settings)
         elif isinstance(event, Lost):
             _lose(moved, event, settings)
         elif isinstance(event, Settled):
             _settle(moved, event, settings)
+        elif isinstance(event, Corrected):
+            changes = correct(event.lines, event.prices or tariff(settings), settings.utility)
+            _state(moved, changes, settings)
+            _originate(moved, event.origins)
     if moved:
         require_zero_sums(entry.seq, moved)
     return moved
@@ -112,6 +124,12 @@ def _trade(moved: list[Posting], trade: Traded, settings: MarketSettings) -> Non
     _move(moved, buyer, WIRES, settings.currency, cost(trade.fee, quantity))
 
 
+def _curtail(moved: list[Posting], curtailed: Curtailed, settings: MarketSettings) -> None:
+    price = settings.settlement.curtailment if settings.settlement is not None else 0
+    for name, energy in curtailed.lines:
+        _move(moved, WIRES, name, settings.currency, cost(price, energy))
+
+
 def _lose(moved: list[Posting], lost: Lost, settings: MarketSettings) -> None:
     """The utility supplies what the wires lose; who pays for it is paid back nothing in energy."""
     for payer, quantity in lost.lines:
@@ -121,6 +139,31 @@ def _lose(moved: list[Posting], lost: Lost, settings: MarketSettings) -> None:
 
 def _settle(moved: list[Posting], settled: Settled, settings: MarketSettings) -> None:
     utility = settings.utility
-    for participant, _, _, imbalance in settled.lines:
-        _move(moved, participant, utility, ENERGY, imbalance)
-        _move(moved, utility, participant, settings.currency, imbalance_money(imbalance, settings))
+    if settings.settlement is None:
+        for participant, _, _, imbalance in settled.lines:
+            _move(moved, participant, utility, ENERGY, imbalance)
+            _move(moved, utility, participant, settings.currency, imbalance_money(imbalance, tariff(settings)))
+        return
+    _state(moved, settle(settled.lines, settled.prices or tariff(settings), utility), settings)
+    _originate(moved, settled.origins)
+
+
+def _state(moved: list[Posting], statements: list[Statement], settings: MarketSettings) -> None:
+    """Energy and money of statements, the utility's once for all of them."""
+    moved += [Posting(of.participant, ENERGY, -of.imbalance) for of in statements if of.imbalance]
+    moved += [Posting(of.participant, settings.currency, of.money) for of in statements if of.money]
+
+
+def _originate(moved: list[Posting], lines: list[origins.Line]) -> None:
+    """Units of origin, those issued and cancelled once for all of a source."""
+    for source, group in groupby(lines, itemgetter(1)):
+        asset, issued, cancelled = f"GO:{source}", 0, 0
+        for name, _, fresh, used, returned in group:
+            issued, cancelled = issued + fresh, cancelled + used
+            if amount := fresh - used + returned:
+                moved.append(Posting(name, asset, amount))
+        moved += [
+            Posting(account, asset, amount)
+            for account, amount in ((origins.ISSUED, -issued), (origins.CANCELLED, cancelled))
+            if amount
+        ]

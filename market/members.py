@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from market.events import Accepted, Event, Halted, Rejected, Resumed
 from market.orders import Halt, Register, Resume
-from market.rules import name_problem, reject
+from market.rules import is_source, name_problem, reject
 
 
 class Members:
@@ -15,6 +15,8 @@ class Members:
     def __init__(self, connections: Sequence[str]) -> None:
         self.connection: dict[str, int] = {}
         """Name -> number of its connection, in the order of registration."""
+        self.source: dict[str, str] = {}
+        """Name -> what it generates from; only of those who said so."""
         self.owner: dict[str, int] = {}
         """Name -> how many registered before."""
         self.utility = ""
@@ -38,6 +40,12 @@ class Members:
         if number in self._taken:
             holder = self._taken[number]
             return reject("CONNECTION_TAKEN", f"{holder!r} is at connection {command.connection!r}", "connection")
+        if command.source and not is_source(command.source):
+            return reject(
+                "BAD_SOURCE", f"a source is written in lower-case letters, got {command.source!r:.80}", "source"
+            )
+        if command.source:
+            self.source[command.participant] = command.source
         self.owner[command.participant] = len(self.connection)
         self.connection[command.participant] = number
         self._taken[number] = command.participant
@@ -61,7 +69,7 @@ class Members:
 
     def state(self) -> list[object]:
         """Who takes part and who is stopped, as plain values."""
-        return [[*self.connection.items()], self.utility, sorted(self._halted)]
+        return [[*self.connection.items()], [*self.source.items()], self.utility, sorted(self._halted)]
 
     def within(self, command: Halt, name: str) -> bool:
         """True if a halt's scope covers a participant."""

@@ -14,6 +14,8 @@ Netting = Literal["netted", "one_sided"]
 Design = Literal["cda", "call", "pay_as_bid", "mmr", "sdr"]
 TariffModel = Literal["distance", "level"]
 LossModel = Literal["none", "operator", "average", "marginal"]
+ImbalancePrice = Literal["tariff", "market"]
+Origins = Literal["labels", "metered"]
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", tag=str.lower, omit_defaults=True, gc=False):
@@ -37,6 +39,23 @@ class NetworkTariff(msgspec.Struct, frozen=True, omit_defaults=True):
     """Largest distance of each band but the last, rising."""
     fees: tuple[int, ...] = ()
     """Fee of each band [milli-currency/MWh], one more than limits; none: there are no bands."""
+
+
+class SettlementRules(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is owed after delivery beside the contracts; see `market.settlement` and `market.origins`."""
+
+    imbalance: ImbalancePrice = "tariff"
+    """`tariff`: a surplus is sold at `feed_in`, a shortage bought at `retail`. `market`: at the mean local price of the
+    slot less and plus `surcharge`."""
+    surcharge: int = 0
+    """`market` only [milli-currency/MWh]."""
+    curtailment: int = 0
+    """What the wires pay for energy that their operator withheld [milli-currency/MWh]; 0: nothing is withheld."""
+    corrections_seconds: int = 0
+    """How long after delivery the meters of a settled slot may be corrected; 0: what is settled stays."""
+    origins: Origins = "labels"
+    """`labels`: origin is what the seller says. `metered`: units are issued for metered generation only, and cancelled
+    when they are consumed."""
 
 
 class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -89,6 +108,8 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who pays for the energy that the wires lose: nobody, the operator of the wires, or all by one of two rules."""
     losses_price: int = 0
     """Price at which the utility supplies it."""
+    settlement: SettlementRules | None = None
+    """None: as in ledgers of before there were such rules, by tariff and once, with one counter-posting per line."""
 
 
 class CreateMarket(Message, frozen=True, tag="create_market"):
@@ -104,6 +125,8 @@ class Register(Message, frozen=True, tag="register"):
 
     participant: str
     connection: str
+    source: str = ""
+    """What the connection generates from, if it generates; its units of origin are issued for this source alone."""
 
 
 class AdvanceClock(Message, frozen=True, tag="advance_clock"):
@@ -208,11 +231,25 @@ class Resume(Message, frozen=True, tag="resume"):
     participant: str = ""
 
 
+class Curtail(Message, frozen=True, tag="curtail"):
+    """What the operator of the wires withheld of a slot after its gate closed, to be compensated for."""
+
+    slot: int
+    energy: dict[str, int]
+    """Participant -> what it could not feed in or draw [Wh]. Several statements of a slot add up."""
+
+
 class RecordMeter(Message, frozen=True, tag="record_meter"):
-    """Metered energy of one slot per participant: injection positive [Wh]."""
+    """Metered energy of one slot per participant: injection positive [Wh].
+
+    Each is a new version of the slot's meters. Of a settled slot it is a late or corrected reading, which the next
+    `settle` of the slot takes into account.
+    """
 
     slot: int
     readings: dict[str, int]
+    generated: dict[str, int] = {}
+    """What meters of generation counted, where there are any; else what was injected counts as generated."""
 
 
 class RecordLosses(Message, frozen=True, tag="record_losses"):
@@ -227,7 +264,10 @@ class RecordLosses(Message, frozen=True, tag="record_losses"):
 
 
 class Settle(Message, frozen=True, tag="settle"):
-    """Settle the metered slot: what was metered beyond the contracts is bought from or sold to the utility."""
+    """Settle the metered slot: what was metered beyond the contracts is bought from or sold to the utility.
+
+    Said again after readings were corrected, it is a correction run, which posts the differences.
+    """
 
     slot: int
 
@@ -244,6 +284,7 @@ Command = (
     | Basket
     | Halt
     | Resume
+    | Curtail
     | RecordMeter
     | RecordLosses
     | Settle

@@ -8,7 +8,7 @@ from market import tariff
 from market.auction import settings_problem
 from market.book import MAX_LEVELS, MAX_ORDERS
 from market.events import Rejected
-from market.orders import Amend, Leg, MarketSettings, Submit
+from market.orders import Amend, Leg, MarketSettings, SettlementRules, Submit
 from market.slots import parse_time
 from market.units import MAX_EXACT
 
@@ -48,12 +48,17 @@ CODES = {
     "NOT_DELIVERED": "The slot has not been delivered yet.",
     "BAD_READING": "A meter reading is no whole number of Wh, too large to be paid for exactly, or of nobody.",
     "BAD_LOSSES": "The market shares no losses, those of the slot are known, or energy or weights make no sense.",
+    "BAD_CURTAILMENT": "The market pays for none, or it gives no positive whole number of Wh of a participant.",
+    "GATE_OPEN": "The slot still trades; nothing of it can have been withheld.",
     "NOT_METERED": "The slot has no meter readings yet.",
-    "ALREADY_SETTLED": "The slot is settled.",
+    "ALREADY_SETTLED": "The slot is settled, and no reading is new, or its time for corrections is over.",
 }
 
 MAX_SLOTS = 10_000
 """Most slots that may be open at once, or that the clock may jump over."""
+
+MAX_CORRECTIONS = 400 * 86_400
+"""Longest time for corrections [s]."""
 
 MAX_SPREAD_PPM = 100_000_000
 """Slowest spread clock, for markets whose closing auction takes what the clock still held back."""
@@ -108,7 +113,7 @@ def settings_problems(settings: MarketSettings, connections: int) -> list[str]:
     if s.network_tariff is not None and len(s.network_tariff.place) != connections:
         told = f"one node for each of {connections} connections, got {len(s.network_tariff.place)}"
         found.append(f"network_tariff.place: must be {told}")
-    return found + auction_problems(s) + _price_problems(s)
+    return found + auction_problems(s) + _price_problems(s) + _settlement_problems(s.settlement)
 
 
 def auction_problems(s: MarketSettings) -> list[str]:
@@ -127,6 +132,18 @@ def auction_problems(s: MarketSettings) -> list[str]:
         found.append(f"auction_every: must be at least {least}, {MAX_AUCTIONS} auctions a slot, got {s.auction_every}")
     if s.auction_closing and s.design != "cda":
         found.append(f"auction_closing: does not go with design {s.design}, which always closes with one; leave it out")
+    return found
+
+
+def _settlement_problems(rules: SettlementRules | None) -> list[str]:
+    found = []
+    most = {"surcharge": tariff.MOST, "curtailment": tariff.MOST, "corrections_seconds": MAX_CORRECTIONS}
+    for field, largest in most.items() if rules is not None else ():
+        value = getattr(rules, field)
+        if not is_whole(value) or not 0 <= value <= largest:
+            found.append(f"settlement.{field}: must be a whole number from 0 to {largest}, got {value!r:.40}")
+    if rules is not None and rules.surcharge and rules.imbalance != "market":
+        found.append(f"settlement.surcharge: goes with imbalance market, got {rules.surcharge}; leave it out")
     return found
 
 
@@ -180,9 +197,9 @@ def submit_problem(order: Submit | Leg, settings: MarketSettings, largest: int) 
     """What is wrong with an order's own values; None if nothing. `largest` is the market's largest quantity [Wh]."""
     if order.side != "buy" and order.side != "sell":
         return reject("BAD_SIDE", f"side must be buy or sell, got {order.side!r}", "side")
-    if order.source and (order.side == "buy" or not _is_source(order.source)):
+    if order.source and (order.side == "buy" or not is_source(order.source)):
         return reject("BAD_SOURCE", f"only an ask has a source, in lower-case letters, got {order.source!r}", "source")
-    if order.sources and (order.side == "sell" or not all(map(_is_source, order.sources))):
+    if order.sources and (order.side == "sell" or not all(map(is_source, order.sources))):
         told = f"only a bid accepts sources, in lower-case letters, got {list(order.sources)!r:.80}"
         return reject("BAD_SOURCE", told, "sources")
     return price_problem(order.price, settings) or quantity_problem(order.quantity, settings, largest)
@@ -213,7 +230,7 @@ def time_problem(order: Submit, now: int, collects: bool) -> Rejected | None:
     return None
 
 
-def _is_source(name: str) -> bool:
+def is_source(name: str) -> bool:
     return name.isascii() and name.isidentifier() and name.islower()
 
 

@@ -16,7 +16,7 @@ from market.ledger import LedgerError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision in migrations/versions, known here so that opening a ledger need not import Alembic."""
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 

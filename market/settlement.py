@@ -7,8 +7,8 @@
 | imbalance  | metered - contracted: what nobody had contracted [Wh] | surplus positive      |
 | money      | what the participant receives for it [nano-currency]  | received positive     |
 
-A surplus is sold to the utility at `feed_in`, a shortage bought from it at `retail`. The utility takes the opposite of
-all imbalances, so that energy and money of a settlement sum to zero.
+A surplus is sold to the utility and a shortage bought from it, at its tariff or at prices made of the slot's trades.
+The utility takes the opposite of all imbalances, so that energy and money of a settlement sum to zero.
 
 A participant without a meter reading is settled as contracted, imbalance 0: nobody pays for a meter that was silent.
 `missing` names them, so that a later run can correct what a late reading changes.
@@ -25,6 +25,8 @@ from market.units import Money, cost
 WIRES = "wires"
 """Account of the operator of the wires. No participant may bear its name."""
 
+Prices = tuple[int, int]
+"""What is paid for a surplus and for a shortage [milli-currency/MWh]."""
 Line = tuple[str, int, int, int]
 """participant, metered, contracted, imbalance [Wh], as `market.events.Settled` carries them."""
 
@@ -80,13 +82,43 @@ def lost(
     return loss_shares(energy, weights if model != "operator" else {})
 
 
-def imbalance_money(imbalance: int, settings: MarketSettings) -> Money:
+def imbalance_prices(settings: MarketSettings, volume: int, value: int) -> Prices | None:
+    """What a surplus receives and a shortage pays, None if the tariff says so [milli-currency/MWh].
+
+    `volume` is what was traded locally in the slot [Wh], `value` the sum of price x quantity over these trades, at the
+    price that the seller receives: their mean, rounded down, less and plus the surcharge. Without trades: the tariff.
+    """
+    rules = settings.settlement
+    if rules is None or rules.imbalance == "tariff" or not volume:
+        return None
+    mean = value // volume
+    return mean - rules.surcharge, mean + rules.surcharge
+
+
+def imbalance_money(imbalance: int, prices: Prices) -> Money:
     """Money [nano-currency] that a participant receives for `imbalance` Wh, negative where it pays."""
-    return cost(settings.feed_in if imbalance > 0 else settings.retail, imbalance)
+    return cost(prices[imbalance <= 0], imbalance)
 
 
-def settle(settled: Iterable[Line], settings: MarketSettings) -> list[Statement]:
+def tariff(settings: MarketSettings) -> Prices:
+    """What the utility pays for a surplus and takes for a shortage."""
+    return settings.feed_in, settings.retail
+
+
+def settle(settled: Iterable[Line], prices: Prices, utility: str) -> list[Statement]:
     """Statements of the lines, and one of the utility, last, that closes the sums of energy and money."""
-    statements = [Statement(*line, imbalance_money(line[3], settings)) for line in settled]
+    return _closed([Statement(*line, imbalance_money(line[3], prices)) for line in settled], utility)
+
+
+def correct(corrected: Iterable[Line], prices: Prices, utility: str) -> list[Statement]:
+    """What a correction changes, by the lines of `market.events.Corrected`: differences, the contracts' are zero."""
+    changes = []
+    for name, before, now, contract in corrected:
+        money = imbalance_money(now - contract, prices) - imbalance_money(before - contract, prices)
+        changes.append(Statement(name, now - before, 0, now - before, money))
+    return _closed(changes, utility)
+
+
+def _closed(statements: list[Statement], utility: str) -> list[Statement]:
     closing = (-sum(column) for column in zip(*(statement[1:] for statement in statements), strict=True))
-    return [*statements, Statement(settings.utility, *closing)] if statements else []
+    return [*statements, Statement(utility, *closing)] if statements else []

@@ -25,7 +25,7 @@ from agents.scenario_units import (
     write_duration,
     write_price,
 )
-from market.orders import MarketSettings
+from market.orders import MarketSettings, SettlementRules
 
 MINIMAL = """
 name: corner
@@ -83,6 +83,7 @@ def test_values_carry_their_unit_and_become_whole() -> None:
         retail=300_000,
         feed_in=70_000,
         grid_fee=25_000,
+        settlement=SettlementRules(origins="metered"),
     )
     home, bakery = scenario.participants
     assert home.load is not None

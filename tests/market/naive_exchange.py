@@ -19,10 +19,8 @@ from market.events import (
     Expired,
     GateClosed,
     Halted,
-    Lost,
     Opened,
     Resumed,
-    Settled,
     Traded,
 )
 from market.orders import (
@@ -32,6 +30,7 @@ from market.orders import (
     Cancel,
     Command,
     CreateMarket,
+    Curtail,
     Halt,
     Leg,
     MarketSettings,
@@ -45,19 +44,18 @@ from market.orders import (
     UpdateGrid,
 )
 from tests.market.naive import NaiveBook, Resting
+from tests.market.naive_delivery import NaiveDelivery
 from tests.market.naive_rules import (
     SECOND,
     No,
     force_problem,
     is_name,
-    largest,
-    losses_problem,
+    is_source,
     nanoseconds,
     no,
     order_problem,
     price_problem,
     quantity_problem,
-    shared,
     whole,
 )
 
@@ -84,10 +82,8 @@ class NaiveExchange:
         """Slot of every order of an open book."""
         self.sources = {""}
         self.answers: dict[tuple[str, str], tuple[Submit | Basket, Event]] = {}
+        self.delivery = NaiveDelivery(self.members)
         self.contracts: dict[int, dict[str, int]] = {}
-        self.readings: dict[int, dict[str, int]] = {}
-        self.settled: set[int] = set()
-        self.lost: set[int] = set()
 
     def apply(self, command: Command) -> list[Event]:
         self.seq += 1
@@ -106,13 +102,14 @@ class NaiveExchange:
             MassCancel: self.mass_cancel,
             Basket: self.basket,
             UpdateGrid: self.update_grid,
-            RecordMeter: self.record_meter,
-            RecordLosses: self.record_losses,
-            Settle: self.settle,
         }
+        if isinstance(command, Curtail | RecordMeter | RecordLosses | Settle):
+            self.delivery.now = self.now
+            return self.delivery.apply(command)
         events = handlers[type(command)](command)
         for event in events:
             if isinstance(event, Traded):
+                self.delivery.at(event.slot).trades.append(event)
                 contracts = self.contracts.setdefault(event.slot, {})
                 for name, wh in ((event.seller, event.quantity), (event.buyer, -event.quantity)):
                     contracts[name] = contracts.get(name, 0) + wh
@@ -127,6 +124,7 @@ class NaiveExchange:
         if min(s.slot_seconds, s.tick, s.lot, s.max_orders) <= 0 or s.price_floor >= s.price_cap:
             return no("BAD_SETTINGS", "settings")
         self.created, self.settings = True, s
+        self.delivery.settings = s
         self.length, self.gate_before, self.opens_before = (
             seconds * SECOND for seconds in (s.slot_seconds, s.gate_before_seconds, s.opens_before_seconds)
         )
@@ -143,6 +141,10 @@ class NaiveExchange:
         place = list(self.limits).index(command.connection)
         if place in self.members.values():
             return [no("CONNECTION_TAKEN", "connection")]
+        if command.source and not is_source(command.source):
+            return [no("BAD_SOURCE", "source")]
+        if command.source:
+            self.delivery.sources[name] = command.source
         self.members[name] = place
         return [Accepted()]
 
@@ -391,55 +393,6 @@ class NaiveExchange:
                 elif not all(map(whole, values)):
                     wrong = no("BAD_BASELINE", f"{field}[{[*map(whole, values)].index(False)}]")
         return [wrong] if wrong else [Accepted(), *self.books[command.slot].rebase(command.baseline)]
-
-    def delivery_problem(self, slot: int) -> No:
-        if not whole(slot) or self.now is None or self.now < (slot + 1) * self.length:
-            return no("NOT_DELIVERED", "slot")
-        return no("ALREADY_SETTLED", "slot") if slot in self.settled else None
-
-    def record_meter(self, command: RecordMeter) -> list[Event]:
-        wrong = self.delivery_problem(command.slot)
-        metered = self.members.keys() - {self.settings.utility}
-        good = (
-            name in metered and whole(wh) and abs(wh) <= largest(self.settings) for name, wh in command.readings.items()
-        )
-        if wrong is None and not all(good):
-            wrong = no("BAD_READING", "readings")
-        if wrong:
-            return [wrong]
-        self.readings.setdefault(command.slot, {}).update(command.readings)
-        return [Accepted()]
-
-    def record_losses(self, command: RecordLosses) -> list[Event]:
-        s, slot, weights = self.settings, command.slot, command.weights
-        wrong = self.delivery_problem(slot)
-        if wrong is None and slot not in self.readings:
-            wrong = no("NOT_METERED", "slot")
-        if wrong is None and slot in self.lost:
-            wrong = no("BAD_LOSSES", "slot")
-        metered = self.members.keys() - {s.utility}
-        wrong = wrong or losses_problem(command, metered, s)
-        if wrong:
-            return [wrong]
-        self.lost.add(slot)
-        if s.losses == "average":
-            contracts = dict.fromkeys(metered, 0) | self.contracts.get(slot, {})
-            weights = {name: abs(self.readings[slot].get(name, contracts[name])) for name in metered}
-        return [Lost(slot, shared(command.energy, weights))]
-
-    def settle(self, command: Settle) -> list[Event]:
-        wrong = self.delivery_problem(command.slot)
-        if wrong is None and command.slot not in self.readings:
-            wrong = no("NOT_METERED", "slot")
-        if wrong:
-            return [wrong]
-        self.settled.add(command.slot)
-        lines = []
-        for name in sorted(self.members.keys() - {self.settings.utility}):
-            contract = self.contracts.get(command.slot, {}).get(name, 0)
-            metered = self.readings[command.slot].get(name, contract)
-            lines.append((name, metered, contract, metered - contract))
-        return [Settled(command.slot, lines)]
 
 
 def find(book: NaiveBook, number: int) -> Resting:

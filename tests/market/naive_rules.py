@@ -49,7 +49,10 @@ def nanoseconds(text: object) -> int | None:
 
 def largest(s: MarketSettings) -> int:
     """Most Wh whose money is an exact number in any language, and of which a thousand orders can be settled exactly."""
-    return LARGEST_NUMBER // max(abs(s.price_floor), abs(s.price_cap), s.price_cap - s.price_floor, 1024)
+    dearest = max(abs(s.price_floor), abs(s.price_cap), s.price_cap - s.price_floor)
+    if s.settlement is not None:
+        dearest = max(dearest + s.settlement.surcharge, s.settlement.curtailment)
+    return LARGEST_NUMBER // max(dearest, 1024)
 
 
 def price_problem(price: object, s: MarketSettings) -> No:

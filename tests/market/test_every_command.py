@@ -12,7 +12,7 @@ from tests.market.rig import EVERYTHING, GATES, Rig
 from tests.market.traffic import MARKET, Traffic, replace
 
 SPREAD = replace(MARKET, spread_start=1_500, spread_zero_ppm=600_000)
-CALL = replace(MARKET, design="call")
+CALL = replace(MARKET, design="call", settlement=None)
 MARKETS = {"plain": MARKET, "spread_clock": SPREAD}
 MILLION = 1_000_000
 

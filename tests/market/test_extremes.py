@@ -25,6 +25,7 @@ from market.orders import (
     RecordMeter,
     Register,
     Settle,
+    SettlementRules,
     Submit,
     UpdateGrid,
 )
@@ -37,6 +38,7 @@ from tests.market.traffic import LIMITS, MARKET, NAMES, Dice, feeder, replace
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LARGE = 2**53 - 1
+ONCE = SettlementRules(corrections_seconds=3600, origins="metered")
 PRICES = [(0, 1, 1), (-1, 0, 1), (-(LARGE // 2), LARGE // 2, LARGE // 2), (LARGE - 1, LARGE, 1), (-LARGE, 1 - LARGE, 1)]
 
 
@@ -44,7 +46,17 @@ def market(
     floor: int, cap: int, tick: int, now: str = "2016-06-21T12:00:00Z", **changes: Any
 ) -> tuple[Exchange, list[Entry]]:
     exchange = Exchange(gate_of("off"))
-    rules = replace(MARKET, gate="off", price_floor=floor, price_cap=cap, tick=tick, lot=1, retail=cap, feed_in=floor)
+    rules = replace(
+        MARKET,
+        gate="off",
+        price_floor=floor,
+        price_cap=cap,
+        tick=tick,
+        lot=1,
+        retail=cap,
+        feed_in=floor,
+        settlement=ONCE,
+    )
     commands: list[Command] = [CreateMarket(replace(rules, **changes), feeder()), AdvanceClock(now)]
     commands += [Register(name, place) for name, place in zip(NAMES, LIMITS, strict=False)]
     entries = exchange.apply_many(commands)

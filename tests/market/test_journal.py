@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market import journal
-from market.events import Accepted, Cancelled, Entry, Event, Limited, Rejected, Settled, Traded
+from market.events import Accepted, Cancelled, Corrected, Curtailed, Entry, Event, Limited, Rejected, Settled, Traded
 from market.journal import JournalError
-from market.orders import Amend, Cancel, Command, RecordMeter, Settle, Submit, UpdateGrid
+from market.orders import Amend, Cancel, Command, Curtail, RecordMeter, Settle, Submit, UpdateGrid
 from market.units import MAX_EXACT
 from tests.market import day
 
@@ -27,16 +27,24 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Amend, texts, wholes, st.none() | wholes, st.none() | wholes),
     st.builds(Cancel, texts, wholes),
     st.builds(UpdateGrid, wholes, st.lists(wholes, max_size=4), st.lists(wholes, max_size=4)),
-    st.builds(RecordMeter, wholes, st.dictionaries(keys, wholes, max_size=4)),
+    st.builds(
+        RecordMeter, wholes, st.dictionaries(keys, wholes, max_size=4), st.dictionaries(keys, wholes, max_size=2)
+    ),
+    st.builds(Curtail, wholes, st.dictionaries(keys, wholes, max_size=4)),
     st.builds(Settle, wholes),
 )
+lines = st.lists(st.tuples(texts, wholes, wholes, wholes), max_size=3)
+prices = st.none() | st.tuples(wholes, wholes)
+units = st.lists(st.tuples(texts, texts, wholes, wholes, wholes), max_size=3)
 events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Accepted, wholes),
     st.builds(Rejected, texts, texts, texts),
     st.builds(Traded, wholes, wholes, wholes, texts, texts, wholes, wholes, sides, st.booleans(), st.booleans(), texts),
     st.builds(Limited, wholes, wholes, wholes, wholes, texts),
     st.builds(Cancelled, wholes, wholes, texts),
-    st.builds(Settled, wholes, st.lists(st.tuples(texts, wholes, wholes, wholes), max_size=3)),
+    st.builds(Settled, wholes, lines, wholes, prices, units),
+    st.builds(Corrected, wholes, wholes, wholes, lines, prices, units),
+    st.builds(Curtailed, wholes, st.lists(st.tuples(texts, wholes), max_size=3)),
 )
 entries = st.builds(Entry, wholes, commands, st.lists(events, max_size=4).map(tuple))
 

@@ -23,7 +23,7 @@ from tests.market.day import ledger_at
 
 CASES = Path(__file__).parent.parent / "cases" / "ledger"
 OLD_ENTRIES = "832735f435fc96763fd760dc0251ef268b725906c2ee20bc3caeae567f41e23c"
-LATER = {"meter", "settlement", "checkpoint", "tile", "verifier", "participant", "token"}
+LATER = {"checkpoint", "tile", "verifier", "participant", "token"}
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_new_ledger_is_at_head_and_has_the_columns_that_the_code_knows(path: P
 def test_down_and_up_again_keeps_every_entry_and_posting(path: Path) -> None:
     downgrade(path, "0001")
     assert current(path) == "0001"
-    assert not LATER & tables(path)
+    assert tables(path) == {"journal", "posting", "alembic_version"}
     with pytest.raises(LedgerError, match="run: wattbook db upgrade"):
         Ledger.open(path)
     upgrade(path)

@@ -3,16 +3,18 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.settlement import imbalance_money, lines, missing, settle
+from market.settlement import imbalance_money, lines, missing, settle, tariff
 from tests.market.day import SETTINGS
+
+TARIFF = tariff(SETTINGS)
 
 energies = st.dictionaries(st.sampled_from(["anna", "bert", "cleo", "dora", "utility"]), st.integers(-(10**9), 10**9))
 
 
 def test_a_shortage_is_bought_at_retail_and_a_surplus_sold_at_feed_in() -> None:
-    assert imbalance_money(-10, SETTINGS) == -10 * SETTINGS.retail
-    assert imbalance_money(10, SETTINGS) == 10 * SETTINGS.feed_in
-    assert imbalance_money(0, SETTINGS) == 0
+    assert imbalance_money(-10, TARIFF) == -10 * SETTINGS.retail
+    assert imbalance_money(10, TARIFF) == 10 * SETTINGS.feed_in
+    assert imbalance_money(0, TARIFF) == 0
 
 
 def test_lines_are_alphabetical_and_leave_the_utility_out() -> None:
@@ -38,7 +40,7 @@ def test_a_reading_of_zero_is_a_reading() -> None:
 
 @given(energies, energies)
 def test_the_utility_takes_the_opposite_of_all_imbalances(metered: dict[str, int], contracted: dict[str, int]) -> None:
-    statements = settle(lines(metered, contracted, "utility"), SETTINGS)
+    statements = settle(lines(metered, contracted, "utility"), TARIFF, "utility")
     for statement in statements:
         assert statement.imbalance == statement.metered - statement.contracted
     assert [statement.participant for statement in statements][-1:] in ([], ["utility"])

@@ -16,6 +16,7 @@ from market.orders import (
     Cancel,
     Command,
     CreateMarket,
+    Curtail,
     Halt,
     Leg,
     MarketSettings,
@@ -25,6 +26,7 @@ from market.orders import (
     Register,
     Resume,
     Settle,
+    SettlementRules,
     Submit,
     UpdateGrid,
 )
@@ -37,7 +39,10 @@ NAMES = ("anna", "ben", "cleo", "dora", "emil", "utility")
 LIMITS = {"c0": 0, "c1": 150, "c2": 400, "c3": 1000, "c4": 60, "slack": 0, "spare": 300}
 """Connections and by how much each may change its injection [Wh]."""
 START = parse_time("2016-06-21T12:00:00Z")
-MARKET = msgspec.structs.replace(SETTINGS, max_orders=20, losses="marginal", losses_price=12_000)
+RULES = SettlementRules("market", 700, 9_000, 3_600, "metered")
+MARKET = msgspec.structs.replace(SETTINGS, max_orders=20, losses="marginal", losses_price=12_000, settlement=RULES)
+GENERATION = ("solar", "wind", "", "solar")
+"""What the first participants are registered for."""
 BEYOND = (-(2**53), 2**53, 2**63 - 1, -(2**63), 2**64, 10**30)
 """Whole numbers that no journal can carry."""
 ODD = (float("nan"), float("inf"), 1.5, True, "7", None)
@@ -104,6 +109,7 @@ class Traffic:
             (0.02, self.baseline),
             (0.015, self.clock),
             (0.02, self.meter),
+            (0.01, self.curtail),
             (0.02, self.losses),
             (0.02, self.settle),
             (0.01, self.register),
@@ -119,7 +125,8 @@ class Traffic:
             Submit("anna", self.slots()[0], "buy", 0, 10),
             AdvanceClock(format_time(self.now)),
         ]
-        commands += [Register(name, place) for name, place in zip(NAMES, LIMITS, strict=False)]
+        sources = dict(zip(NAMES, GENERATION, strict=False))
+        commands += [Register(name, place, sources.get(name, "")) for name, place in zip(NAMES, LIMITS, strict=False)]
         self.seq += len(commands)
         return commands
 
@@ -325,7 +332,17 @@ class Traffic:
         readings: dict[str, Any] = {name: dice.between(-400, 400) for name in NAMES[:5] if dice.chance(0.7)}
         if dice.chance(0.15):
             readings |= dice.pick(({"zoe": 1}, {"utility": 1}, {"anna": dice.pick(self.odd)}))
-        return RecordMeter(self.slot_to_settle(), readings)
+        generated: dict[str, Any] = {name: dice.between(0, 200) for name in readings if dice.chance(0.2)}
+        if dice.chance(0.05):
+            generated |= dice.pick(({"zoe": 1}, {"anna": -1}, {"ben": dice.pick(self.odd)}))
+        return RecordMeter(self.slot_to_settle(), readings, generated)
+
+    def curtail(self) -> Command:
+        dice = self.dice
+        energy: dict[str, Any] = {name: dice.between(1, 90) for name in NAMES[:5] if dice.chance(0.4)}
+        if dice.chance(0.2):
+            energy |= dice.pick(({"zoe": 1}, {"utility": 1}, {"anna": 0}, {"anna": dice.pick(self.odd)}))
+        return Curtail(dice.pick((self.slot_to_settle(), self.slots().start)), energy)
 
     def losses(self) -> Command:
         dice = self.dice
@@ -347,7 +364,7 @@ class Traffic:
 
     def register(self) -> Command:
         name = self.dice.pick((*NAMES, "wires", "a b", "", "Zoë", "x" * 65, "fay", "fay2"))
-        return Register(name, self.dice.pick((*LIMITS, "spare", "c9", "")))
+        return Register(name, self.dice.pick((*LIMITS, "spare", "c9", "")), self.dice.pick(("", "solar", "SUN")))
 
     def create(self) -> Command:
         return CreateMarket(self.market, feeder())

@@ -6,7 +6,19 @@ from collections import Counter
 from dataclasses import dataclass
 
 from market.conservation import Conservation
-from market.events import Accepted, Amended, Cancelled, Entry, Expired, GateClosed, Lost, Rejected, Settled, Traded
+from market.events import (
+    Accepted,
+    Amended,
+    Cancelled,
+    Corrected,
+    Entry,
+    Expired,
+    GateClosed,
+    Lost,
+    Rejected,
+    Settled,
+    Traded,
+)
 from market.ledger import postings
 from market.orders import AdvanceClock, Amend, Basket, CreateMarket, Leg, MarketSettings, Register, Submit, UpdateGrid
 
@@ -47,6 +59,9 @@ class Watch:
         self.energy: Counter[str] = Counter()
         """What each account holds: bought less sold, and the imbalance that it took from the utility."""
         self.balance: dict[tuple[str, str], int] = {}
+        self.units: dict[int, dict[tuple[str, str], tuple[int, ...]]] = {}
+        """Slot -> (participant, source) -> issued, cancelled, returned."""
+        self.injected: dict[int, dict[str, int]] = {}
         self.came = self.filled = self.cancelled = self.expired = self.rejected = self.resting = 0
         self.turn = 0
         self.conservation = Conservation()
@@ -202,9 +217,46 @@ class Watch:
                     assert imbalance == metered - contracted
                     self.energy[name] -= imbalance
                     self.energy[self.settings.utility] += imbalance
+            if isinstance(event, Corrected):
+                assert self.settings is not None
+                for name, was, metered, _ in event.lines:
+                    self.energy[name] -= metered - was
+                    self.energy[self.settings.utility] += metered - was
+            if isinstance(event, Settled | Corrected):
+                self.originate(event)
+        self.hold_origins()
         for account, _, _ in posted:
-            assert account == "wires" or self.balance.get((account, "WH"), 0) == self.energy[account]
+            assert (
+                account in ("wires", "origin issued", "origin cancelled")
+                or self.balance.get((account, "WH"), 0) == self.energy[account]
+            )
         assert list(self.conservation.observe(entry, posted)) == []
+
+    def originate(self, event: Settled | Corrected) -> None:
+        """Add up the units of a slot over all its runs: never below zero, issued at most what was injected."""
+        units = self.units.setdefault(event.slot, {})
+        injected = self.injected.setdefault(event.slot, {})
+        for name, first, second, _ in event.lines:
+            injected[name] = first if isinstance(event, Settled) else second
+        for name, source, *change in event.origins:
+            was = units.get((name, source), (0, 0, 0))
+            units[name, source] = tuple(a + b for a, b in zip(was, change, strict=True))
+        for (name, _), (issued, cancelled, _) in units.items():
+            assert self.settings is not None
+            assert cancelled >= 0 <= issued
+            assert name == self.settings.utility or issued <= max(injected[name], 0)
+        for source in {source for _, source in units}:
+            three = [sums for (_, of), sums in units.items() if of == source]
+            issued, cancelled, returned = (sum(column) for column in zip(*three, strict=True))
+            assert cancelled <= issued
+            assert returned == 0
+
+    def hold_origins(self) -> None:
+        """What all accounts hold of a source and what was cancelled is what was issued."""
+        sums: Counter[str] = Counter()
+        for (_, asset), amount in self.balance.items():
+            sums[asset] += amount
+        assert not any(sums.values())
 
 
 def before(order: Held, other: Held) -> bool:
