@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from grid import network, tree
 from grid.feeder import Feeder
+from grid.phase_losses import PhaseLosses
 from grid.sensitivity import Point, operating_point
 
 Floats = NDArray[np.float64]
@@ -44,27 +45,34 @@ class LossModel:
 
     def __init__(self, feeder: Feeder, slot_seconds: int) -> None:
         self._network = network.build(feeder)
+        self._phases = PhaseLosses(feeder) if feeder.three_phase else None
         self._hours = slot_seconds / 3600
         none = np.zeros(len(feeder.connection_ids))
-        self._idle = self.watts(operating_point(self._network, none, none), none)
+        self._idle, _ = self._at(none, none)
 
     def of(self, injection_wh: ArrayLike, reactive_varh: ArrayLike) -> Losses:
         """Losses and weights at injections (C,) [Wh, varh]. Raises PowerFlowError if there is no such state."""
         given = np.array([injection_wh, reactive_varh], dtype=np.float64)
         power, reactive = given / self._hours
         power[self._network.connection == 0] = 0.0  # what is fed in at the source loads no wire
-        point = operating_point(self._network, power, reactive)
-        lost = self.watts(point, power)
+        lost, factors = self._at(power, reactive)
         size = np.abs(power)
         if not size.any():
             return Losses(round(lost * self._hours), np.zeros(len(power), dtype=np.int64))
-        marginal = self.factors(point) * power
+        marginal = factors * power
         scale = (lost - self._idle) / marginal.sum() if marginal.sum() > 0 else 0.0
         if LEAST_SCALE <= scale <= LARGEST_SCALE:
             shares = scale * marginal + self._idle * size / size.sum()
         else:
             shares = lost * size / size.sum()
         return Losses(round(lost * self._hours), np.rint(shares * self._hours * MICRO).astype(np.int64))
+
+    def _at(self, power: Floats, reactive: Floats) -> tuple[float, Floats]:
+        """Losses [W] and their factors (C,)."""
+        if self._phases is not None:
+            return self._phases.at(power, reactive)
+        point = operating_point(self._network, power, reactive)
+        return self.watts(point, power), self.factors(point)
 
     def watts(self, point: Point, power: Floats) -> float:
         """Losses [W] of a state with these injections (C,) [W], none at the source: what all of them feed in."""

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from grid import phase_network, phase_tree
 from grid.feeder import Feeder, FeederError
+from grid.losses import LossModel
 from grid.network import BASE_VA
+from grid.phase_losses import PhaseLosses
 from grid.phases import PhaseWires
 from grid.powerflow import PhaseFlow, solve
 from tests.grid.networks import injections, one_line, settings
@@ -151,6 +153,26 @@ def test_energy_is_conserved_in_three_phases() -> None:
     flow = reference(it, p, q)
     np.testing.assert_allclose(flow.slack_w + p.sum(axis=1), flow.loss_w, rtol=1e-6)
     assert (flow.loss_w > 0).all()
+
+
+@pytest.mark.parametrize("name", FEEDERS)
+def test_losses_and_what_each_connection_adds_to_them_are_those_of_the_phases(name: str) -> None:
+    it = feeder(name, seed=7)
+    rng = np.random.default_rng(8)
+    p, q = (array[0] for array in injections(rng, it, 40e3))
+    p[0] = q[0] = 0
+    model = PhaseLosses(it)
+    lost, factors = model.at(p, q)
+    assert lost == pytest.approx(reference(it, p[np.newaxis], q[np.newaxis]).loss_w[0], rel=1e-5)
+    for c in rng.choice(len(p) - 1, 5, replace=False) + 1:
+        step = np.zeros_like(p)
+        step[c] = 100.0
+        slope = (model.at(p + step, q)[0] - model.at(p - step, q)[0]) / 200
+        assert factors[c] == pytest.approx(slope, rel=1e-4, abs=1e-6)
+    assert factors[0] == 0
+    found = LossModel(it, 900).of(p / 4, q / 4)
+    assert found.energy == round(lost / 4)
+    assert abs(found.weights.sum() / 1e6 - lost / 4) < 1e-3
 
 
 def test_a_feeder_without_zero_sequence_has_no_three_phase_physics() -> None:
