@@ -232,3 +232,76 @@ def test_the_book_says_how_many_matches_each_stage_decided() -> None:
     quick.gate.close(0)
     assert quick.gate.counts.checks == quick.book.stages()["gate"]
     assert quick.gate.counts.tangents > 0
+
+
+def station(u1_v: float) -> Feeder:
+    """A long 20 kV line to a station; its transformer's ratio decides which of its two sides leaves the band first."""
+    return Feeder.from_data(
+        {
+            "buses": [
+                {"id": "mv0", "u_rated_v": 20e3}, {"id": "mv1", "u_rated_v": 20e3}, {"id": "lv", "u_rated_v": 400.0},
+            ],
+            "lines": [{"id": "cable", "from": "mv0", "to": "mv1", "r_ohm": 40.0, "x_ohm": 10.0, "i_max_a": 400.0}],
+            "transformers": [
+                {"id": "trafo", "from": "mv1", "to": "lv", "s_va": 2e6, "u1_v": u1_v, "u2_v": 400.0, "uk": 0.04,
+                 "pk_w": 9000.0, "i0": 0.0, "p0_w": 0.0, "clock": 5},
+            ],
+            "source": {"bus": "mv0", "u_pu": 1.0},
+            "connections": [{"id": "utility", "bus": "mv0"}, {"id": "plant", "bus": "lv"}],
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["ac", "certified"])
+@pytest.mark.parametrize(
+    ("u1_v", "sells", "binding"),
+    [
+        (21e3, True, "bus:mv1:high"),
+        (19e3, True, "bus:lv:high"),
+        (19e3, False, "bus:mv1:low"),
+        (21e3, False, "bus:lv:low"),
+    ],
+)
+def test_a_transformer_is_held_to_the_band_at_both_of_its_ends(
+    mode: GateMode, u1_v: float, sells: bool, binding: str
+) -> None:
+    gate = FeederGate(station(u1_v), settings(mode, voltage=0.06))
+    zeros = np.zeros(2, dtype=np.int64)
+    rows = gate.open(0, zeros, zeros)
+    sides = (1, -1) if sells else (-1, 1)
+    verdict = gate.check(0, *sides, 500_000, 1)
+    assert 0 < verdict.admitted < 500_000
+    assert verdict.constraint == binding
+    rows.schedule[1] += verdict.admitted if sells else -verdict.admitted
+    assert gate.verify([0], keep=True) == []
+    rows.schedule[1] += 50 if sells else -50
+    assert [found.element for found in gate.verify([0])] == [binding]
+
+
+def test_one_sided_trades_hold_whatever_part_of_them_is_delivered() -> None:
+    rng = np.random.default_rng(6)
+    broken: dict[Netting, int] = {"netted": 0, "one_sided": 0}
+    volume: dict[Netting, int] = {"netted": 0, "one_sided": 0}
+    for seed in range(6):
+        feeder = radial(np.random.default_rng(seed), 24)
+        count = len(feeder.connection_ids)
+        for netting in broken:
+            played = play(feeder, "certified", 2 * seed, netting=netting, size=2000, voltage=0.05)
+            rules = played.gate.settings
+            baseline = np.rint(np.random.default_rng(2 * seed).normal(0, 60, count)).astype(np.int64)
+            if violations(feeder, rules, baseline[np.newaxis] * 4.0, np.zeros((1, count))):
+                continue
+            volume[netting] += sum(quantity for *_, quantity in played.trades)
+            trades = [
+                (played.book.orders[sell - 1].node, played.book.orders[buy - 1].node, quantity)
+                for buy, sell, quantity in played.trades
+            ]
+            energy = np.repeat(baseline[np.newaxis], 200, axis=0)
+            likely = rng.random((200, 1))
+            for sell, buy, quantity in trades:
+                for side, sign in ((sell, 1), (buy, -1)):
+                    energy[:, side] += sign * quantity * (rng.random((200, 1)) < likely)[:, 0]
+            broken[netting] += len({v.slot for v in violations(feeder, rules, energy * 4.0, np.zeros(energy.shape))})
+    assert broken["one_sided"] == 0
+    assert broken["netted"] > 20
+    assert 0 < volume["one_sided"] < volume["netted"]
