@@ -209,7 +209,7 @@ class Grid(Section):
         le=1,
         description="Largest voltage unbalance factor of every bus of a three-phase feeder [share of V1]",
     )
-    gate: GateMode = Field(default="ac", description="How each match is checked before it commits")
+    gate: GateMode = Field(default="certified", description="How each match is checked before it commits")
     netting: Netting = Field(
         default="netted", description="What the wires must carry: all deliver, or also sellers alone and buyers alone"
     )

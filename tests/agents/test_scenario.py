@@ -75,7 +75,7 @@ def test_values_carry_their_unit_and_become_whole() -> None:
         price_cap=600_000,
         lot=1,
         max_orders=4096,
-        gate="ac",
+        gate="certified",
         voltage_min_ppm=900_000,
         voltage_max_ppm=1_100_000,
         loading_max_ppm=1_000_000,
