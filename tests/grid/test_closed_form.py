@@ -35,7 +35,7 @@ SLOT = 1_628_000
 KILOWATT = 250
 """Wh that 1 kW makes in a slot of 15 minutes."""
 PRICE = 100_000
-MODES: tuple[GateMode, ...] = ("ac", "linear")
+MODES: tuple[GateMode, ...] = ("ac", "certified", "linear")
 
 
 class Street:

@@ -23,7 +23,7 @@ from tests.grid.networks import one_line, radial, settings
 Ints = NDArray[np.int64]
 SOURCE, PV, LOAD = 0, 1, 2
 U0 = 230.0
-MODES: tuple[GateMode, ...] = ("ac", "linear")
+MODES: tuple[GateMode, ...] = ("ac", "certified", "linear")
 
 
 def zeros(gate: FeederGate) -> Ints:

@@ -98,7 +98,8 @@ class RowGate(OpenGate):
 
 
 def gate_of(mode: GateMode) -> Gate:
-    return {"off": OpenGate(CONNECTIONS), "linear": RowGate(), "ac": CappedGate(600)}[mode]
+    capped = CappedGate(600)
+    return {"off": OpenGate(CONNECTIONS), "linear": RowGate(), "certified": capped, "ac": capped}[mode]
 
 
 def settings(mode: GateMode) -> MarketSettings:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from market import journal
 from market.audit import CHECKS, AuditReport, audit
-from market.capacity import Gate, OpenGate
+from market.capacity import Gate, OpenGate, Verdict
 from market.conservation import Conservation
 from market.events import Cancelled, Entry, Event, Expired, GateClosed, Limited, Settled, Traded
 from market.ledger import LedgerError, postings
@@ -20,7 +20,7 @@ from market.orders import AdvanceClock, Cancel, GateMode, MarketSettings, Submit
 from market.replay import Replayer, replay
 from market.store import Ledger
 from tests.market import day
-from tests.market.day import CONNECTIONS, gate_of, ledger_at, trade_seq
+from tests.market.day import CONNECTIONS, CappedGate, entries, gate_of, ledger_at, trade_seq
 
 ENTRIES = day.entries()
 TRADE = trade_seq(ENTRIES)
@@ -377,3 +377,17 @@ def test_orders_in_are_filled_resting_cancelled_or_expired_at_every_entry() -> N
         assert totals.submitted == totals.filled + totals.cancelled + totals.expired + watch.resting
     assert watch.resting == 0
     assert totals.submitted > 0
+
+
+class Renaming(CappedGate):
+    """Answers as it should, but calls the limits by other names."""
+
+    def check(self, slot: int, inject: int, withdraw: int, wanted: int, lot: int) -> Verdict:
+        verdict = super().check(slot, inject, withdraw, wanted, lot)
+        return verdict._replace(constraint=verdict.constraint and "branch:other")
+
+
+def test_verdicts_computed_anew_may_name_another_limit_only_where_stages_of_a_gate_decide() -> None:
+    for mode, agrees in (("certified", True), ("ac", False)):
+        assert (Replayer(lambda *_: Renaming(600)).run(entries(mode)) is None) == agrees
+        assert Replayer(lambda *_: CappedGate(599)).run(entries(mode)) is not None
