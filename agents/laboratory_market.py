@@ -21,7 +21,7 @@ from grid.zones import ZoneGate
 from market.capacity import Gate, OpenGate
 from market.events import Entry, Rejected, Traded
 from market.exchange import Exchange
-from market.orders import AdvanceClock, Amend, Cancel, Command, CreateMarket, Register, Submit
+from market.orders import RULES, AdvanceClock, Amend, Cancel, Command, CreateMarket, Register, Submit
 from market.slots import NS, format_time
 from market.spread import threshold
 
@@ -88,7 +88,7 @@ class Session:
         gate: Gate = ZoneGate(zones, lines) if lines else OpenGate(crowd.names)
         self.settings = settings(lab)
         self._exchange = Exchange(gate)
-        self._apply([CreateMarket(self.settings, ""), *(Register(name, name) for name in crowd.names)])
+        self._apply([CreateMarket(self.settings, "", RULES), *(Register(name, name) for name in crowd.names)])
         self.trades: list[tuple[int, ...]] = []
         """Rows of `COLUMNS`."""
 

@@ -36,6 +36,7 @@ from grid.losses import LossModel
 from market.events import Entry, Lost, Opened, Rejected, Settled
 from market.exchange import Exchange
 from market.orders import (
+    RULES,
     AdvanceClock,
     Command,
     CreateMarket,
@@ -101,7 +102,7 @@ class MarketModel(Figures, mesa.Model):
         self.gate = grid_gate.build(people.feeder, settings)
         self.exchange = Exchange(self.gate)
         self._entries: list[Entry] = []
-        self._say(CreateMarket(settings, people.feeder.to_json()))
+        self._say(CreateMarket(settings, people.feeder.to_json(), RULES))
         uses = people.strategies if strategy is None else [StrategyUse(strategy, {}, np.arange(len(people)))]
         groups = [
             Group(use.name, create(use.name, use.params), use.members, generator(root, "strategy", str(number)))

@@ -17,6 +17,7 @@ from market.evidence import Evidence, ExportEvidence, LedgerEvidence, Page, is_e
 from market.ledger import LedgerError
 from market.logcheck import Finding, LogCheck
 from market.notes import Verifier
+from market.orders import RULES
 from market.replay import GateFactory
 from market.store import CHUNK, LOWEST, Ledger
 
@@ -48,6 +49,10 @@ _UNSIGNED = (
     "that the operator wrote it: it carries no signature",
 )
 _WIRES = "that the wires carried the schedule: the recorded verdicts are repeated, not computed; recheck with the gate"
+_EARLIER = (
+    "that the exchange matched as it had to: the journal was written by version {} of its rules, this program has "
+    "version {}; replay it with the program that wrote it"
+)
 _METERS = "that meters told the truth, of energy and of what generated it, and that baselines would have flowed anyway"
 _ONE_LOG = (
     "that the operator showed the same log to everyone: compare a checkpoint with others, or give one that you got "
@@ -178,6 +183,8 @@ class _Auditor:
         failed = {finding.check for finding in self.findings}
         log, entries, evidence = self._log, self._entries, self._evidence
         undone = set() if entries.replayed else {"conservation", "replay"}
+        if entries.rules != RULES and entries.whole:
+            undone.discard("conservation")
         if not entries.gapless:
             undone |= {"tiles", "checkpoint", "continuity"}
         if evidence.exported:
@@ -204,7 +211,8 @@ class _Auditor:
 
     def _open(self, rechecked: bool, trusted: bool) -> list[str]:
         """What nobody can prove from what the auditor has."""
-        signed, keys, count = self._log.signed, self._evidence.keys, self._entries.count
+        entries = self._entries
+        signed, keys, count = self._log.signed, self._evidence.keys, entries.count
         texts = [_ONE_LOG] if signed else [*_UNSIGNED]
         if signed and not trusted:
             texts.insert(
@@ -214,4 +222,6 @@ class _Auditor:
             texts.insert(0, f"that entries {signed + 1} to {count} stay as they are: no checkpoint covers them yet")
         if not rechecked:
             texts.append(_WIRES)
+        if entries.rules != RULES and not entries.replayed:
+            texts.append(_EARLIER.format(entries.rules, RULES))
         return [*texts, _METERS]

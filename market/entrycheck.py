@@ -13,7 +13,7 @@ from market.conservation import Conservation
 from market.events import Entry
 from market.ledger import MOVING, LedgerError, Posting, market_settings, postings, require_zero_sums
 from market.logcheck import Finding
-from market.orders import MarketSettings
+from market.orders import RULES, CreateMarket, MarketSettings
 from market.replay import GateFactory, Replayer
 from market.store import JournalRow, PostingRow
 
@@ -32,6 +32,8 @@ class EntryCheck:
         self.events = 0
         self.gapless = True
         """No entry so far is missing, so that the tree of the hashes is that of the log."""
+        self.rules = RULES
+        """Version of the rules by which the market matched, as its journal says."""
         self._findings = findings
         self._stores_postings = stores_postings
         self._settings: MarketSettings | None = None
@@ -44,6 +46,11 @@ class EntryCheck:
     def replayed(self) -> bool:
         """Whether all entries so far could be replayed and added up."""
         return self._whole and self._replayer is not None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all entries so far could be read and added up."""
+        return self._whole
 
     @property
     def trades(self) -> int:
@@ -177,16 +184,28 @@ class EntryCheck:
     def _replay(self, batch: Sequence[Entry]) -> None:
         if self._replayer is None or not batch:
             return
+        for entry in batch if batch[0].seq == 1 else ():
+            if isinstance(entry.command, CreateMarket):
+                self.rules = entry.command.rules
         try:
             mismatch = self._replayer.run(batch)
         except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+            if self._earlier():
+                return
             which = f"entries {batch[0].seq} to {batch[-1].seq}"
             self._find(batch[0].seq, "replay", f"the exchange cannot carry out one of {which}: {error!r}")
             self._replayer = None
             return
-        if mismatch is not None:
+        if mismatch is not None and not self._earlier():
             self._find(mismatch.seq, "replay", mismatch.detail)
             self._replayer = None
+
+    def _earlier(self) -> bool:
+        """True, and nothing is replayed any more, if earlier rules explain why a replay differs."""
+        if self.rules == RULES:
+            return False
+        self._replayer = None
+        return True
 
 
 def _gap(last: int, seq: int) -> str:

@@ -112,12 +112,18 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """None: as in ledgers of before there were such rules, by tariff and once, with one counter-posting per line."""
 
 
+RULES = 2
+"""Version of the rules by which the exchange matches and clears: journals of other ones cannot be replayed."""
+
+
 class CreateMarket(Message, frozen=True, tag="create_market"):
     """The first command of a ledger: rules and network, all that an auditor needs to start."""
 
     settings: MarketSettings
     feeder: str
     """The feeder in its native JSON format, as text."""
+    rules: int = 1
+    """Version of the rules by which the exchange matched; journals from before there were versions have the first."""
 
 
 class Register(Message, frozen=True, tag="register"):

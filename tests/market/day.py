@@ -14,6 +14,7 @@ from market.capacity import CapacityRows, Gate, OpenGate, Verdict
 from market.events import Entry, Traded
 from market.exchange import Exchange
 from market.orders import (
+    RULES,
     AdvanceClock,
     Amend,
     Cancel,
@@ -113,7 +114,7 @@ def entries(mode: GateMode = "ac", seed: int = 1, slots: int = 4, orders: int = 
     rng = np.random.default_rng(seed)
     exchange = Exchange(gate_of(mode))
     journal = exchange.apply_many(
-        [CreateMarket(settings(mode), FEEDER)]
+        [CreateMarket(settings(mode), FEEDER, RULES)]
         + [Register(name, connection) for name, connection in zip(NAMES, CONNECTIONS, strict=True)]
         + [Register("anna", "c1")]
     )
