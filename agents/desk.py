@@ -178,6 +178,12 @@ class Desk:
         for order in self.order[mine].tolist():
             self._wants.pop(order, None)
 
+    def hand_over(self, group: Group) -> None:
+        """Let another group quote for its members from now on; the keys of all others stay as they are."""
+        self._place[group.members] = np.arange(len(group.members))
+        self._group[group.members] = len(self.groups)
+        self.groups.append(group)
+
     def go_on(self, exchange: Exchange, arrival: np.random.Generator) -> None:
         """Trade in this exchange from now on, with the randomness of arrivals from here."""
         self._exchange, self._arrival = exchange, arrival
@@ -214,7 +220,7 @@ class Desk:
 
         Raises ValueError where a strategy offers what it does not have.
         """
-        market = self._view(spacing)
+        market = self.view(spacing)
         self._shouts = _silence()
         parts = [self._ask(number, group, market) for number, group in enumerate(self.groups)]
         self._rounds[self._open.start - self._first : self._open.stop - self._first] += 1
@@ -253,8 +259,8 @@ class Desk:
         """The first want of the open slots, and the one after their last."""
         return self._starts[self._open.start - self._first], self._starts[self._open.stop - self._first]
 
-    def _view(self, spacing: int) -> Market:
-        """The public view: what anybody may know."""
+    def view(self, spacing: int) -> Market:
+        """The public view: what anybody may know; `spacing` [ns] is the time between two rounds."""
         settings, exchange, slots = self._settings, self._exchange, self._open
         tops = [exchange.top(slot) for slot in slots]
         here = slice(slots.start - self._first, slots.stop - self._first)

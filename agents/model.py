@@ -29,7 +29,7 @@ from agents.resumption import check, closed_slots, remember
 from agents.scenario import UTILITY, Scenario, ScenarioError, load_scenario
 from agents.scenario_files import UTILITY_CONNECTION
 from agents.seeds import child, generator
-from agents.strategies import create
+from agents.strategies import Market, create
 from agents.verification import verify
 from grid import gate as grid_gate
 from grid.losses import LossModel
@@ -225,6 +225,10 @@ class MarketModel(Figures, mesa.Model):
         """Whether the scenario's strategy quotes for this participant: it is of the scenario, and not withdrawn."""
         row = self._rows.get(name)
         return row is not None and row not in self.desk.silent
+
+    def look(self) -> Market:
+        """What anybody may know of the open slots now; the strategies see it in a round."""
+        return self.desk.view(self._spacing)
 
     def drain(self) -> list[Entry]:
         """Entries since the last call, in order, for the ledger."""

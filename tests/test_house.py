@@ -53,6 +53,8 @@ ENTRY_POINTS = {
     "scenarios.build_data",
     # For programs that trade.
     "api.client",
+    # For programs that learn.
+    "agents.environment",
 }
 KITS = ("conformance",)
 """Modules for those who write their own strategies and devices; the tests use them too."""

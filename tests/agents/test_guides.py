@@ -13,7 +13,7 @@ FENCE = re.compile(r"^```(python|yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w-]+\.(?:py|yaml))\n")
 
 
-@pytest.mark.parametrize("guide", ["simulate.md", "extend.md"])
+@pytest.mark.parametrize("guide", ["simulate.md", "extend.md", "learning.md"])
 def test_every_example_runs(
     guide: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
