@@ -7,7 +7,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from api.commands import compare, database, feeder, keys, ledger, proofs, report, run, scenarios, serve, tokens
+from api.commands import (
+    books,
+    compare,
+    database,
+    feeder,
+    keys,
+    ledger,
+    proofs,
+    report,
+    run,
+    scenarios,
+    serve,
+    statement,
+    tokens,
+)
 from api.console import complain
 from api.errors import explain
 
@@ -81,8 +95,12 @@ app.command("proof", epilog="Example: wattbook proof 1234 --db runs/village-seed
 app.command("verify-proof", epilog="Example: wattbook verify-proof 1234.tlog-proof --key signing.key.pub")(
     proofs.verify_proof
 )
+app.command("statement", epilog="Example: wattbook statement home-001 --ledger ledger.db --month 2016-06 -o june.html")(
+    statement.statement
+)
 app.command("replay", epilog="Example: wattbook replay runs/village-seed1/ledger.db --recheck")(ledger.replay)
 app.command("feeder", epilog="Example: wattbook feeder my-street.json")(feeder.feeder)
+app.add_typer(books.app, name="ledger")
 app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")

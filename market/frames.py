@@ -21,7 +21,7 @@ def trades_frame(entries: Iterable[Entry], settings: MarketSettings) -> pd.DataF
     now = 0
     rows: list[tuple[Any, ...]] = []
     for entry in entries:
-        if isinstance(entry.command, AdvanceClock) and not _refused(entry):
+        if isinstance(entry.command, AdvanceClock) and not refused(entry):
             now = parse_time(entry.command.now)
         for event in entry.events:
             if isinstance(event, Traded):
@@ -62,7 +62,7 @@ def owings(entries: Iterable[Entry], settings: MarketSettings) -> Iterator[Owed]
     """What the runs of a journal settle, in its order; for the utility, what closes the sums of each run."""
     read: dict[int, set[str]] = {}
     for entry in entries:
-        if isinstance(entry.command, RecordMeter) and not _refused(entry):
+        if isinstance(entry.command, RecordMeter) and not refused(entry):
             read.setdefault(entry.command.slot, set()).update(entry.command.readings)
         for event in entry.events:
             if isinstance(event, Settled):
@@ -83,7 +83,8 @@ def _owed(seq: int, slot: int, run: int, meters: int, line: Statement, estimated
     return Owed(seq, slot, run, meters, name, metered, contracted, imbalance, money, estimated)
 
 
-def _refused(entry: Entry) -> bool:
+def refused(entry: Entry) -> bool:
+    """True for an entry whose command changed nothing."""
     return any(isinstance(event, Rejected) for event in entry.events)
 
 

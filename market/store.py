@@ -327,6 +327,12 @@ class Ledger:
         self._market = next((market for entry in self.entries() if (market := _creation(entry))), None)
         return self._market
 
+    def stream(self, statement: sa.Select[Any]) -> Iterator[tuple[Any, ...]]:
+        """The rows that a statement selects, some thousand at a time."""
+        with self._database.explained(), self._engine.connect() as connection:
+            for row in connection.execution_options(yield_per=CHUNK).execute(statement):
+                yield tuple(row)
+
     def _rows(self, statement: sa.Select[Any] | sa.TextClause) -> list[Any]:
         with self._database.explained(), self._engine.connect() as connection:
             cursor = connection.execute(statement).cursor
