@@ -7,6 +7,7 @@ at a time, so that a ledger of any length fits into memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -67,10 +68,13 @@ def _stored(ledger: Ledger, kind: str, condition: Condition) -> Iterator[Row]:
     else:
         amount = sa.func.sum(columns.amount).label("amount")
         sums = sa.select(columns.account, columns.asset, amount).group_by(columns.account, columns.asset).subquery()
-        statement = sa.select(sums).where(condition.clause(dict(sums.c))).order_by(sums.c.asset, sums.c.account)
-    for row in ledger.stream(statement):
-        # A server's sums are decimals.
-        yield dict(zip(names, (*row[:-1], int(row[-1])), strict=True))
+        statement = sa.select(sums).where(condition.clause(dict(sums.c)))
+    stored = ledger.stream(statement)
+    if kind == "balances":
+        # Sorted here: a server sorts texts as its locale says. There, too, sums are decimals.
+        stored = iter(sorted(((*row[:2], int(row[2])) for row in stored), key=itemgetter(1, 0)))
+    for row in stored:
+        yield dict(zip(names, row, strict=True))
 
 
 def _trades(entries: Iterator[Entry], settings: MarketSettings) -> Iterator[Row]:

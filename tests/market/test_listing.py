@@ -14,6 +14,7 @@ from market.listing import FIELDS, Row, of, rows
 from market.store import Ledger
 from market.where import Comparison, Joined, WhereError, parse
 from tests.market import corrected, day
+from tests.market.conftest import Place
 from tests.market.day import ledger_at
 from tests.market.test_correction import CORRECTIONS, SETTLED
 
@@ -21,17 +22,17 @@ EVERYTHING = Joined(())
 FIELD = {"price": int, "buyer": str, "own": bool}
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ledger_at(tmp_path_factory.mktemp("listing") / "ledger.db", day.entries())
+@pytest.fixture
+def path(place: Place) -> str:
+    return ledger_at(place(), day.entries())
 
 
-def listed(path: Path, kind: str, where: str = "") -> list[Row]:
+def listed(path: str | Path, kind: str, where: str = "") -> list[Row]:
     with Ledger.open(path) as ledger:
         return list(rows(ledger, kind, parse(where, FIELDS[kind]) if where else EVERYTHING))
 
 
-def test_every_list_has_the_columns_that_it_names(path: Path) -> None:
+def test_every_list_has_the_columns_that_it_names(path: str) -> None:
     for kind, fields in FIELDS.items():
         found = listed(path, kind)
         assert found
@@ -39,13 +40,13 @@ def test_every_list_has_the_columns_that_it_names(path: Path) -> None:
         assert {type(value) for row in found for value in row.values()} <= {int, str, bool}
 
 
-def test_trades_are_those_of_the_journal(path: Path) -> None:
+def test_trades_are_those_of_the_journal(path: str) -> None:
     trades = [(e.seq, t.price, t.buyer) for e in day.entries() for t in e.events if isinstance(t, Traded)]
     assert [(row["seq"], row["price"], row["buyer"]) for row in listed(path, "trades")] == trades
     assert {row["delivery"] for row in listed(path, "trades", f"slot = {day.FIRST}")} == {"1971-02-21T16:00:00Z"}
 
 
-def test_balances_are_the_sums_of_the_postings(path: Path) -> None:
+def test_balances_are_the_sums_of_the_postings(path: str) -> None:
     sums: Counter[tuple[str, str]] = Counter()
     for row in listed(path, "postings"):
         sums[row["account"], row["asset"]] += row["amount"]
@@ -68,13 +69,13 @@ CASES: list[tuple[str, str, Filter]] = [
 
 
 @pytest.mark.parametrize(("kind", "where", "right"), CASES)
-def test_a_condition_picks_the_same_rows_as_python(path: Path, kind: str, where: str, right: Filter) -> None:
+def test_a_condition_picks_the_same_rows_as_python(path: str, kind: str, where: str, right: Filter) -> None:
     expected = [row for row in listed(path, kind) if right(row)]
     assert expected
     assert listed(path, kind, where) == expected
 
 
-def test_rows_of_a_participant_are_those_in_which_it_has_a_part(path: Path) -> None:
+def test_rows_of_a_participant_are_those_in_which_it_has_a_part(path: str) -> None:
     with Ledger.open(path) as ledger:
         found = list(rows(ledger, "trades", of("trades", "anna")))
     assert found == [row for row in listed(path, "trades") if "anna" in (row["buyer"], row["seller"])]
@@ -108,7 +109,7 @@ def test_a_condition_that_cannot_be_read_is_refused_with_the_way_out(text: str, 
         parse(text, FIELD)
 
 
-def test_a_value_never_becomes_sql(path: Path) -> None:
+def test_a_value_never_becomes_sql(path: str) -> None:
     assert listed(path, "postings", "account = \"x' OR '1'='1\"") == []
     assert listed(path, "postings", "account = ';DROP'") == []
 

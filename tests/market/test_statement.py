@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from collections import Counter
 from pathlib import Path
 
@@ -8,13 +9,15 @@ import pytest
 from market.events import Entry
 from market.orders import Curtail
 from market.statement import ITEMS, Line, Statement, StatementError, state
-from market.store import Ledger
+from market.store import Ledger, upgrade
 from tests.market import day
+from tests.market.conftest import Place
 from tests.market.corrected import SLOT, after, journal
 from tests.market.day import ledger_at
 from tests.market.test_correction import CORRECTIONS, SETTLED
 
 MONTH = "1971-02"
+CASES = Path(__file__).parent.parent / "cases" / "ledger"
 
 
 def stated(
@@ -79,6 +82,22 @@ def test_a_correction_states_the_difference_with_run_and_version(tmp_path: Path)
         ("origin returned", "solar"): (-150, 0),
     }
     assert (found.first, found.last, found.meters, found.slots) == (len(entries), len(entries), 2, 1)
+
+
+def test_a_servers_ledger_gives_the_same_statement(place: Place, tmp_path: Path) -> None:
+    url = ledger_at(place(), day.entries())
+    with Ledger.open(url) as ledger:
+        assert state(ledger, "anna", MONTH) == stated(tmp_path / "a.db", day.entries(), "anna")
+
+
+def test_a_ledger_of_the_first_schema_still_settles_and_states(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    path.write_bytes(gzip.decompress((CASES / "schema_0001.db.gz").read_bytes()))
+    upgrade(path)
+    with Ledger.open(path) as ledger:
+        balances = ledger.balances()
+        for who in ("anna", "bert"):
+            assert state(ledger, who, MONTH).money == balances[who, "EUR"]
 
 
 def test_slots_without_a_reading_or_a_settlement_are_counted(tmp_path: Path) -> None:
