@@ -11,7 +11,9 @@ from api.console import note, out, say
 from api.errors import CommandError, Exit
 
 app = typer.Typer(
-    help="Give out and take back the tokens by which clients of a live market are known.", no_args_is_help=True
+    help="Give out and take back the tokens by which clients of a live market are known.",
+    epilog="Example: wattbook tokens list --db runs/village-live.db",
+    no_args_is_help=True,
 )
 
 Db = Annotated[
