@@ -373,20 +373,25 @@ class MarketModel(Figures, mesa.Model):
         self._booked += len(new)
         for _, _, _, trade in new:
             money, buyer, seller = cost(trade.price, trade.quantity), trade.buyer, trade.seller
-            if seller != UTILITY:
+            # Others than the scenario's may trade in a live market; their money is the ledger's business alone.
+            if seller in rows:
                 self.money[rows[seller]] += money
-            if buyer != UTILITY:
+            if buyer in rows:
                 self.money[rows[buyer]] -= money
-            if UTILITY not in (buyer, seller):
-                self.money[rows[buyer]] -= cost(trade.fee, trade.quantity)
+            if UTILITY in (buyer, seller):
+                continue
+            self._local[trade.slot - self.first_slot] += (1, trade.quantity, money)
+            if seller in rows:
                 self.sold[rows[seller]] += trade.quantity
+            if buyer in rows:
+                self.money[rows[buyer]] -= cost(trade.fee, trade.quantity)
                 self.bought[rows[buyer]] += trade.quantity
-                self._local[trade.slot - self.first_slot] += (1, trade.quantity, money)
 
     def _book_settlement(self, settled: Settled) -> None:
         prices = settled.prices or tariff(self.exchange.settings)
         for name, _, _, imbalance in settled.lines:
-            self.money[self._rows[name]] += imbalance_money(imbalance, prices)
+            if name in self._rows:
+                self.money[self._rows[name]] += imbalance_money(imbalance, prices)
 
     def local_trades(self, slot: int) -> tuple[int, int, int]:
         """Trades between participants for a slot so far: number, Wh, nano-currency."""

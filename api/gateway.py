@@ -133,3 +133,9 @@ def _result(entry: Entry, projection: Projection) -> Result:
             case _:
                 pass
     return Result(entry.seq, order, trades=trades, left=max(left, 0))
+
+
+def place(reason: str) -> str:
+    """The field that msgspec names at the end of its reason, such as ``$.orders[0].price``."""
+    _, _, path = reason.rpartition(" - at `$.")
+    return path.rstrip("`") if path != reason else ""

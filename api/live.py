@@ -39,6 +39,8 @@ class Door(NamedTuple):
     """0 for any that is free."""
     cert: Path | None = None
     key: Path | None = None
+    origins: tuple[str, ...] = ()
+    """Origins of other hosts' pages that may connect."""
 
 
 def serve(model: MarketModel, path: Path, speed: float, door: Door) -> None:
@@ -68,7 +70,7 @@ def serve(model: MarketModel, path: Path, speed: float, door: Door) -> None:
             say(f"Demo token: {token}   (trades as {guest})")
             note(f"{speed:g} s of the market a second; the ledger is {path}; stop with Ctrl-C")
 
-        web = Web(app.create(server, failed), server, door, listening)
+        web = Web(app.create(server, failed, door.origins), server, door, listening)
         web.run()
     if failures:
         raise failures[0]

@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol
 
 from agents.model import MarketModel
 from api.hub import Hub
+from api.metrics import Metrics
 from api.projection import Item
-from market.events import Entry
+from market.events import Entry, Rejected
 from market.ledger import LedgerError
 from market.orders import Command
 from market.slots import NS
@@ -79,6 +80,7 @@ class Engine:
         self._stopping = False
         self.ready = asyncio.Event()
         """Set once slots trade."""
+        self.metrics = Metrics()
         self.done = asyncio.Event()
         """Set once `run` has returned."""
         self._ledger = ledger
@@ -185,6 +187,7 @@ class Engine:
         """Serve clients until the market's time is `moment`; whoever waits is served at least once."""
         while not self._stopping:
             left = pace.until(moment)
+            self.metrics.lag = max(-left, 0.0)
             if left <= 0 and not self._requests:
                 return
             first = await self._next(left)
@@ -225,6 +228,10 @@ class Engine:
                 if not request.answers.done():
                     request.answers.set_exception(StoppedError(f"the market has stopped: {error}"))
             raise
+        self.metrics.commands += len(entries)
+        self.metrics.refusals.update(
+            event.code for entry in entries for event in entry.events if type(event) is Rejected
+        )
         place = 0
         for request in group:
             answers = entries[place : place + len(request.commands)]
@@ -240,7 +247,9 @@ class Engine:
     async def _store(self) -> None:
         entries = self.model.drain()
         if entries:
+            begun = time.perf_counter()
             await asyncio.to_thread(self._ledger.append, entries)
+            self.metrics.committed(time.perf_counter() - begun)
             self.hub.publish(entries)
             if self.hub.projection.open:
                 self.ready.set()

@@ -147,6 +147,11 @@ class Limits(msgspec.Struct, frozen=True):
     """Cancels have a bucket of their own, so that they work when orders are refused."""
     frames_per_second: float = 200.0
     frames_burst: int = 1_000
+    requests_per_second: float = 200.0
+    """Over HTTP, from one address."""
+    requests_burst: int = 1_000
+    connections_per_token: int = 100
+    connections_per_address: int = 2_000
 
 
 class Welcome(msgspec.Struct, frozen=True, tag_field="op", tag="welcome"):
@@ -222,6 +227,7 @@ ERRORS = {
     "UNKNOWN_CHANNEL": "There is no channel of this name, or the role may not listen to it.",
     "RATE_LIMITED": "More than the limits in the welcome; wait as long as the reason says.",
     "SLOW_CONSUMER": "The client did not read its private messages; it may connect again and resume.",
+    "NOT_ALLOWED": "There is something at this address, but it does not take this method.",
     "NO_SUCH_THING": "There is nothing at this address or of this number.",
     "NOT_SIGNED_YET": "The entry is not covered by a signed checkpoint yet; ask again a little later.",
     "STOPPED": "The market has stopped or ended; what was not answered did not happen.",

@@ -7,7 +7,8 @@ from collections.abc import Container
 from pathlib import Path
 
 from api.auth import OBSERVER, Principal, Tokens
-from api.gateway import Allowance, Request, commands, permit, storable
+from api.gateway import Allowance, RefusedError, Request, commands, permit, storable
+from api.logs import LOG
 from api.runtime import Engine, StoppedError
 from api.schemas import Basket, Limits, Submit
 from api.stream import CLOSE_GOING, CLOSE_TOKEN, Session
@@ -46,6 +47,7 @@ class Server:
         self.limits = limits or Limits()
         self.heartbeat, self.grace, self.auth_seconds = heartbeat, grace, auth_seconds
         self.sessions: dict[Session, None] = {}
+        self.metrics = engine.metrics
         self._allowances: dict[str, Allowance] = {}
         self._pending: dict[str, asyncio.Task[None]] = {}
 
@@ -75,12 +77,27 @@ class Server:
         quotes = isinstance(request, Submit | Basket) and self.engine.model.quotes_for(name)
         return self.engine.submit(found, name if quotes else "")
 
+    def admitted(self, token: str) -> Principal:
+        """Whose token it is, if it may have one more connection. Raises RefusedError."""
+        principal = self.principal(token)
+        if principal is None:
+            raise RefusedError("BAD_TOKEN", "the token is unknown or was revoked", "token")
+        most = self.limits.connections_per_token
+        mine = sum(1 for other in self.sessions if other.principal and other.principal.token == principal.token)
+        if principal.token and mine >= most:
+            raise RefusedError("RATE_LIMITED", f"a token has at most {most} connections; close some", "token")
+        return principal
+
     def allowance(self, principal: Principal) -> Allowance:
         """That of a client without a connection of its own; one for all requests under the same token."""
         return self._allowances.setdefault(principal.token, Allowance(self.limits))
 
     def joined(self, session: Session) -> None:
         """A connection has said who it is; cancelling its orders is off again."""
+        who = session.principal
+        LOG.info(
+            "joined", extra={"told": {"session": session.name, "role": who and who.role, "token": who and who.token}}
+        )
         self.sessions[session] = None
         assert session.principal is not None
         pending = self._pending.pop(session.principal.participant, None)

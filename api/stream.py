@@ -20,6 +20,7 @@ from api import gateway
 from api.auth import Principal
 from api.gateway import Allowance, RefusedError
 from api.hub import Channel, Message
+from api.logs import LOG
 from api.projection import PRIVATE, PUBLIC, Key
 from api.runtime import StoppedError
 from api.schemas import (
@@ -97,9 +98,15 @@ class Session:
             self._lagging[name] = None
             self._wake.set()
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait to be read by the client."""
+        return len(self._outbox)
+
     def close(self, code: int, reason: str) -> None:
         """End the connection once what can be written is written."""
         if self._closing is None:
+            LOG.info("closing", extra={"told": {"session": self.name, "code": code, "reason": reason}})
             self._closing = (code, reason)
             self._wake.set()
 
@@ -173,6 +180,7 @@ class Session:
             frame_id = frame.id
             await self._answer(frame)
         except RefusedError as refused:
+            self._server.metrics.refusals[refused.code] += 1
             self._say(Error(refused.code, refused.reason, refused.field, frame_id))
             if self.principal is None:
                 self.close(CLOSE_POLICY, refused.code)
@@ -184,7 +192,7 @@ class Session:
         try:
             frame: ClientFrame = _decode(text)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise RefusedError("BAD_FRAME", str(error), _place(str(error))) from error
+            raise RefusedError("BAD_FRAME", str(error), gateway.place(str(error))) from error
         return frame
 
     async def _answer(self, frame: ClientFrame) -> None:
@@ -212,9 +220,7 @@ class Session:
     def _authenticate(self, frame: Auth) -> None:
         if self.principal is not None:
             raise RefusedError("FORBIDDEN", "this connection is authenticated already", "op")
-        self.principal = self._server.principal(frame.token)
-        if self.principal is None:
-            raise RefusedError("BAD_TOKEN", "the token is unknown or was revoked", "token")
+        self.principal = self._server.admitted(frame.token)
         self.cancel_on_disconnect = frame.cancel_on_disconnect and self.principal.role == "participant"
         self._server.joined(self)
         server, role = self._server, self.principal.role
@@ -280,10 +286,3 @@ class Session:
         if error is not None:
             self._say(Error("STOPPED", str(error), id=request_id))
         else:
-            self._say(Answer(request_id, gateway.results(answers.result(), self._hub.projection)))
-
-
-def _place(reason: str) -> str:
-    """The field that msgspec names at the end of its reason, such as ``$.orders[0].price``."""
-    _, _, path = reason.rpartition(" - at `$.")
-    return path.rstrip("`") if path != reason else ""

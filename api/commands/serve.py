@@ -35,6 +35,13 @@ def serve(
     tls_key: Annotated[
         Path | None, typer.Option(help="The certificate's private key (PEM).", metavar="FILE", show_default=False)
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Pages of this origin may connect too. Can be given again.", metavar="ORIGIN", show_default=False
+        ),
+    ] = None,
+    log: Annotated[bool, typer.Option("--log", help="Write logs to standard error, a line of JSON each.")] = False,
 ) -> None:
     """Open a live market: simulated neighbours trade by the clock, and anyone's program may bid.
 
@@ -42,17 +49,19 @@ def serve(
     on where its ledger ends when it is started again with the same scenario.
     """
     from agents import MarketModel
-    from api import live
+    from api import live, logs
     from scenarios import load
 
     pace = _pace(speed)
+    if log:
+        logs.begin()
     if (tls_cert is None) != (tls_key is None):
         raise CommandError(Exit.INPUT, "--tls-cert and --tls-key go together; give both files")
     chosen = load(scenario).changed(**{"time.days": days, "time.slots": None})
     if seed is not None:
         chosen = chosen.changed(seed=seed)
     path = db or Path("runs") / f"{chosen.name}-live.db"
-    live.serve(MarketModel(chosen), path, pace, live.Door(host, port, tls_cert, tls_key))
+    live.serve(MarketModel(chosen), path, pace, live.Door(host, port, tls_cert, tls_key, tuple(allow_origin or ())))
 
 
 def _pace(text: str) -> float:
