@@ -21,7 +21,19 @@ from api import answers
 from api.auth import Principal
 from api.gateway import RefusedError
 from api.http import Desk, FromSeq, Limit, answered, says
-from market.events import Accepted, Amended, Cancelled, Corrected, Entry, Event, Expired, Limited, Rejected, Settled, Traded
+from market.events import (
+    Accepted,
+    Amended,
+    Cancelled,
+    Corrected,
+    Entry,
+    Event,
+    Expired,
+    Limited,
+    Rejected,
+    Settled,
+    Traded,
+)
 from market.export import export
 from market.journal import decode
 from market.ledger import LedgerError

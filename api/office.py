@@ -48,7 +48,6 @@ def _market(router: APIRouter, desk: Desk) -> None:
         wanted = await desk.body(request, answers.Readings)
         return await desk.administer(RecordMeter(wanted.slot, wanted.readings))
 
-
     @router.post("/corrections", tags=[OPERATION], openapi_extra=says(answers.Results, answers.Correction))
     async def correct(request: Request) -> Response:
         """Settle a settled slot again, with the readings that have come since; what changes is posted."""

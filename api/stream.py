@@ -286,3 +286,4 @@ class Session:
         if error is not None:
             self._say(Error("STOPPED", str(error), id=request_id))
         else:
+            self._say(Answer(request_id, gateway.results(answers.result(), self._hub.projection)))
