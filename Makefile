@@ -42,6 +42,7 @@ bench: $(VENV)/.bench  ## race the matching kernel against other order books (ME
 docs: $(VENV)/.dev  ## write the generated pages of docs/ anew
 	$(BIN)/python -m api.cli_reference > docs/cli.md
 	$(BIN)/python -m api.message_reference > docs/messages.md
+	$(BIN)/python -m api.stream_reference > docs/stream.md
 	$(BIN)/python -c 'from agents.scenario import reference; print(reference(), end="")' > docs/scenario.md
 	$(BIN)/python -c 'from agents.laboratory_file import reference; print(reference(), end="")' > docs/laboratory-file.md
 

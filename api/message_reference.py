@@ -10,7 +10,7 @@ import inspect
 import sys
 from itertools import pairwise
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -93,23 +93,25 @@ def markdown() -> str:
 def _settings() -> str:
     said = inspect.cleandoc(orders.MarketSettings.__doc__ or "")
     tariff = inspect.cleandoc(orders.NetworkTariff.__doc__ or "")
-    rules = f"\n## Settings of a market\n\n{said}\n\n" + _fields(orders, orders.MarketSettings)
-    return rules + f"\n### network_tariff\n\n{tariff}\n\n" + _fields(orders, orders.NetworkTariff)
+    rules = f"\n## Settings of a market\n\n{said}\n\n" + fields(orders, orders.MarketSettings)
+    return rules + f"\n### network_tariff\n\n{tariff}\n\n" + fields(orders, orders.NetworkTariff)
 
 
 def _message(module: ModuleType, kind: type[msgspec.Struct]) -> str:
     tag = kind.__struct_config__.tag
     said = inspect.cleandoc(kind.__doc__ or "")
-    return f"\n### {tag}\n\n`{tag}`" + (f": {said}\n\n" if said else "\n\n") + _fields(module, kind)
+    return f"\n### {tag}\n\n`{tag}`" + (f": {said}\n\n" if said else "\n\n") + fields(module, kind)
 
 
-def _fields(module: ModuleType, kind: type[msgspec.Struct]) -> str:
+def fields(module: ModuleType, kind: type[msgspec.Struct]) -> str:
+    """A table of the fields that a message of a module has beside those of its base."""
     notes = _notes(module, kind.__name__)
     types = _types(module, kind.__name__)
     rows = [
         f"| `{field.encode_name}` | {types[field.name]} | {_default(field)} "
         f"| {notes.get(field.name) or _USUAL.get(field.name, '')} |\n"
         for field in msgspec.structs.fields(kind)
+        if field.name in types  # else it is its base's
     ]
     return "| field | type | default | meaning |\n|---|---|---|---|\n" + "".join(rows)
 
@@ -132,7 +134,9 @@ def _types(module: ModuleType, name: str) -> dict[str, str]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             written = ast.unparse(node.annotation)
             literal = written.startswith("Literal[")
-            values = ast.literal_eval(f"({written[8:-1]},)") if literal else get_args(getattr(module, written, None))
+            named = getattr(module, written, None)
+            values = ast.literal_eval(f"({written[8:-1]},)") if literal else ()
+            values = get_args(named) if get_origin(named) is Literal else values
             choices = " or ".join(f'`"{value}"`' for value in values)
             found[node.target.id] = choices or written.replace("|", "or")
     return found

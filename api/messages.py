@@ -283,6 +283,7 @@ class Update(Told, frozen=True):
 
 class MarketSnapshot(Snapshot, frozen=True):
     settings: MarketSettings
+    """The [rules](messages.md#settings-of-a-market)."""
     time: str
     slots: list[OpenSlot]
     forecast: list[SlotForecast]

@@ -15,7 +15,7 @@ from agents import laboratory_file
 from agents.devices import registry
 from agents.scenario import reference
 from agents.strategies import STRATEGIES
-from api import message_reference
+from api import message_reference, stream_reference
 from api.cli import app
 from api.cli_reference import commands, markdown
 from market.events import Event
@@ -62,6 +62,11 @@ def test_the_message_reference_is_that_of_the_market() -> None:
     assert (ROOT / "docs" / "messages.md").read_text(encoding="utf-8") == message_reference.markdown(), (
         "docs/messages.md is old; run `make docs`"
     )
+
+
+def test_the_reference_of_the_stream_is_that_of_the_server() -> None:
+    page = (ROOT / "docs" / "stream.md").read_text(encoding="utf-8")
+    assert page == stream_reference.markdown(), "docs/stream.md is old; run `make docs`"
 
 
 @pytest.mark.parametrize("tag", tags(Event) + tags(Command))

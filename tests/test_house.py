@@ -50,6 +50,7 @@ ENTRY_POINTS = {
     "api.__main__",
     "api.cli_reference",
     "api.message_reference",
+    "api.stream_reference",
     "scenarios.build_data",
     # For programs that trade.
     "api.client",
