@@ -48,17 +48,23 @@ def audit(
 ) -> None:
     """Check a ledger, or what was exported from one, offline and without trust in anyone.
 
+    Instead of a LEDGER, the address of a live market, such as http://127.0.0.1:8000, has its export fetched, with the
+    auditor's token in WATTBOOK_TOKEN.
+
     Checked are numbering, hashes, sums, conservation, a replay byte for byte, the Merkle tree, and the signatures.
 
     Tells what was proved, what cannot be proved, and the first bad entry. Exit code 1 if anything is wrong.
     """
-    from api import keys
+    from contextlib import nullcontext
+
+    from api import keys, remote
     from market.audit import audit as check_ledger
 
     trusted = [keys.public(value) for value in key or []]
     known = [_checkpoint(path) for path in checkpoint or []]
-    with counting("auditing") as progress:
-        report = check_ledger(ledger, _real_gate if recheck else None, progress, keys=trusted, checkpoints=known)
+    source = remote.fetched(ledger) if remote.is_address(ledger) else nullcontext(ledger)
+    with source as file, counting("auditing") as progress:
+        report = check_ledger(file, _real_gate if recheck else None, progress, keys=trusted, checkpoints=known)
     if json:
         import msgspec
 

@@ -149,7 +149,7 @@ def crowd(port: int) -> None:
 
 def test_a_flood_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     limits = Limits(
-        requests_per_second=1, requests_burst=5, connections_per_address=2, connections_per_token=1, orders_burst=2,
+        requests_per_second=0.01, requests_burst=5, connections_per_address=2, connections_per_token=1, orders_burst=2,
         orders_per_second=0.01, cancels_burst=10,
     )  # fmt: skip
     with running(tmp_path_factory.mktemp("flood"), limits=limits) as live:
