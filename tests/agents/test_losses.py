@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +68,37 @@ def test_the_books_of_a_day_balance_with_fees_and_losses(tmp_path: Path, losses:
     assert money["losses_operator" if losses == "operator" else "losses"] == pytest.approx(borne)
     assert float(results.participants["losses_kwh"].sum()) * 1000 == pytest.approx(0 if losses == "operator" else lost)
     report = audit(tmp_path / "ledger.db", factory)
+    assert report.findings == []
+
+
+def test_every_posting_of_a_day_sums_to_zero_and_the_wires_have_their_fees_and_the_losses(tmp_path: Path) -> None:
+    """By the database alone, without a line of the ledger's own code."""
+    model = day(tmp_path / "ledger.db", "marginal")
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
+
+        def ask(query: str) -> list[tuple[Any, ...]]:
+            return database.execute(query).fetchall()
+
+        per_entry = ask("SELECT seq, asset, SUM(amount) FROM posting GROUP BY seq, asset")
+        per_asset = ask("SELECT asset, SUM(amount) FROM posting GROUP BY asset")
+        wires = dict(ask("SELECT asset, SUM(amount) FROM posting WHERE account = 'wires' GROUP BY asset"))
+        paid = dict(ask("SELECT asset, SUM(amount) FROM posting WHERE account != 'wires' GROUP BY asset"))
+        events = [
+            event for (body,) in ask("SELECT body FROM journal ORDER BY seq") for event in json.loads(body)["events"]
+        ]
+    assert len(per_entry) > 1_000
+    assert [row for row in per_entry if row[2] != 0] == []
+    assert {"EUR", "WH"} <= {asset for asset, _ in per_asset}
+    assert [row for row in per_asset if row[1] != 0] == []
+    # Three levels of fees were charged, each trade its own; participants bear the losses, so the wires keep all of it.
+    fees = [(event.get("fee", 0), event["quantity"]) for event in events if event["type"] == "traded"]
+    assert {fee for fee, _ in fees} >= {50_000, 70_000}
+    lost = sum(energy for event in events if event["type"] == "lost" for _, energy in event["lines"])
+    assert wires["EUR"] == sum(fee * quantity for fee, quantity in fees) == -paid["EUR"] > 0
+    assert wires["WH"] == lost == -paid["WH"] > 0
+    assert model.results().summary["money"]["wires"] == pytest.approx(wires["EUR"] / 1e9)
+    report = audit(tmp_path / "ledger.db", factory)
+    assert report.ok
     assert report.findings == []
 
 

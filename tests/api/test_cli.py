@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from api.cli import app
 from api.cli_reference import commands
 from api.errors import CommandError, Exit, explain
+from grid.feeder import Feeder, FeederError
 from market.ledger import LedgerError
 from market.store import Ledger
 
@@ -139,6 +140,93 @@ def test_feeder_tells_every_error_with_its_file(tmp_path: Path) -> None:
     assert len(lines) == 2
     assert all("bad.json" in line for line in lines)
     assert "nowhere" in result.stderr
+
+
+def _with(**parts: Any) -> dict[str, Any]:
+    """The minimal feeder with other parts, or with other fields in the first row of a part."""
+    data = minimal()
+    for part, value in parts.items():
+        data[part] = [data[part][0] | value] if isinstance(value, dict) and isinstance(data[part], list) else value
+    return data
+
+
+_LINE = minimal()["lines"][0]
+_BUSES = minimal()["buses"]
+_BAD_FEEDERS: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "an island": (
+        _with(buses=[*_BUSES, {"id": "b", "u_rated_v": 400.0}, {"id": "c", "u_rated_v": 400.0}],
+              lines=[_LINE, _LINE | {"id": "m", "from": "b", "to": "c"}]),
+        ["buses[2]: 'b' and 1 more: not connected to the source; add the branch that is missing or remove it"],
+    ),
+    "negative resistance": (
+        _with(lines={"r_ohm": -0.1}),
+        ["lines[0].r_ohm: must be a finite number >= 0, got -0.1"],
+    ),
+    "negative reactance": (
+        _with(lines={"x_ohm": -1}),
+        ["lines[0].x_ohm: must be a finite number >= 0, got -1"],
+    ),
+    "no impedance": (
+        _with(lines={"r_ohm": 0, "x_ohm": 0}),
+        ["lines[0]: r_ohm and x_ohm are both 0; make the two buses one, or give the line its impedance"],
+    ),
+    "zero rating": (
+        _with(lines={"i_max_a": 0}),
+        ["lines[0].i_max_a: must be a finite number > 0, got 0"],
+    ),
+    "unknown phase": (
+        _with(connections={"phase": "d"}),
+        ["connections[0].phase: must be one of abc, a, b, c, got 'd'"],
+    ),
+    "a ring": (
+        _with(buses=[*_BUSES, {"id": "b", "u_rated_v": 400.0}],
+              lines=[_LINE, _LINE | {"id": "m", "to": "b"}, _LINE | {"id": "n", "from": "a", "to": "b"}]),
+        ["lines[2] 'n': closes a loop between 'a' and 'b'; only radial feeders are supported, open the loop"],
+    ),
+    "parallel lines": (
+        _with(lines=[_LINE, _LINE | {"id": "m"}]),
+        ["lines[1] 'm': closes a loop between 's' and 'a'; only radial feeders are supported, open the loop"],
+    ),
+    "two sources": (
+        _with(source=[{"bus": "s"}, {"bus": "a"}]),
+        ["source: must be one object, got a list of 2; a feeder is fed from one bus, remove the others"],
+    ),
+    "no source": (
+        {key: value for key, value in minimal().items() if key != "source"},
+        ['source: is missing; add {"bus": …, "u_pu": 1.0} for the bus that the feeder is fed from'],
+    ),
+    "no connection": (
+        _with(connections=[]),
+        ["connections: is empty; add at least one, such as {'id': 'house 1', 'bus': …}"],
+    ),
+    "several at once": (
+        _with(lines={"r_ohm": -1, "i_max_a": 0}, connections={"phase": 7}, source={"bus": "t"}),
+        [
+            "lines[0].r_ohm: must be a finite number >= 0, got -1",
+            "lines[0].i_max_a: must be a finite number > 0, got 0",
+            "source.bus: ",
+            "connections[0].phase: must be one of abc, a, b, c, got 7",
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", _BAD_FEEDERS)
+def test_a_bad_feeder_is_refused_with_the_path_of_each_fault(fault: str, tmp_path: Path) -> None:
+    data, expected = _BAD_FEEDERS[fault]
+    with pytest.raises(FeederError) as caught:
+        Feeder.from_data(data)
+    assert len(caught.value.errors) == len(expected)
+    for error, start in zip(caught.value.errors, expected, strict=True):
+        assert error.startswith(f"feeder: {start}")
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    result = wattbook("feeder", path)
+    assert result.exit_code == Exit.INPUT
+    assert not result.stdout
+    said = "".join(result.stderr.split())
+    for error in caught.value.errors:
+        assert "".join(f"{path}: {error}".split()) in said
 
 
 def test_scenario_schema_is_json() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from grid.sensitivity import operating_point
 from tests.grid.networks import injections, one_line, radial
 
 CASES = sorted(Path(__file__).parents[1].joinpath("cases", "powerflow").glob("*/input.json"))
+PANDAPOWER = sorted(Path(__file__).parents[1].joinpath("cases", "pandapower").glob("*.json"))
 
 
 def difference(feeder: Feeder, injection_w: Any, injection_var: Any) -> tuple[float, float]:
@@ -52,6 +54,38 @@ def test_case_folders_keep_their_expected_values(path: Path) -> None:
 def test_there_are_case_folders() -> None:
     assert len(CASES) >= 3
     assert all((path.parent / "README.md").read_text().strip() for path in CASES)
+
+
+@pytest.mark.parametrize("path", PANDAPOWER, ids=lambda path: path.stem)
+def test_published_networks_have_the_voltages_of_pandapower_and_of_power_grid_model(
+    path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    case = json.loads(path.read_text(encoding="utf-8"))
+    feeder = Feeder.from_data(case["feeder"])
+    theirs = np.array(case["u_pu"], dtype=np.float64)
+    known = np.isfinite(theirs)
+    assert known.mean() > 0.75
+    flow = solve(feeder, case["injection_w"], case["injection_var"])
+    net = network.build(feeder)
+    ours = np.array(
+        [
+            np.abs(operating_point(net, np.array(p), np.array(q)).voltage)
+            for p, q in zip(case["injection_w"], case["injection_var"], strict=True)
+        ]
+    )
+    found = {
+        "ours to pandapower": np.abs(ours - theirs)[known].max(),
+        "ours to power-grid-model": np.abs(ours - flow.u_pu).max(),
+        "power-grid-model to pandapower": np.abs(flow.u_pu - theirs)[known].max(),
+    }
+    for pair, difference_pu in found.items():
+        record_property(pair, float(difference_pu))
+        assert difference_pu < 1e-8, pair
+    assert np.ptp(ours) > 1e-3
+
+
+def test_there_are_ten_published_networks() -> None:
+    assert len(PANDAPOWER) >= 10
 
 
 @limits(deadline=None, max_examples=40)
