@@ -97,6 +97,8 @@ class Web(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._market.farewell()
+        # uvicorn would raise the signal again that asked for this, before the ledger is closed.
+        self._captured_signals.clear()
         await super().shutdown(sockets)
 
 

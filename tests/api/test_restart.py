@@ -180,6 +180,6 @@ def test_nothing_that_was_answered_is_lost_when_the_server_is_killed_twenty_time
 def test_a_signal_stops_the_market_in_order(tmp_path: Path) -> None:
     with served(tmp_path) as (process, _, _):
         process.send_signal(signal.SIGTERM)
-        process.wait(SECONDS)
+        assert process.wait(SECONDS) == 0
     with Ledger.open(tmp_path / "live.db") as ledger:
         assert ledger.checkpoints()[-1][0] == len(ledger)
