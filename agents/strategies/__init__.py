@@ -15,7 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from agents.strategies.aa import Aa
 from agents.strategies.columns import NO_PRICE, Market, Orders, Shouts, Traders
+from agents.strategies.exp3 import Exp3
 from agents.strategies.gd import Gd
+from agents.strategies.q_learning import QLearning
 from agents.strategies.roth_erev import RothErev
 from agents.strategies.shaver import Shaver
 from agents.strategies.truthful import Truthful
@@ -51,7 +53,9 @@ class Strategy(Protocol):
 
 STRATEGIES: dict[str, type[Any]] = {
     "aa": Aa,
+    "exp3": Exp3,
     "gd": Gd,
+    "q_learning": QLearning,
     "roth_erev": RothErev,
     "shaver": Shaver,
     "truthful": Truthful,

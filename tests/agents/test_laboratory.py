@@ -118,7 +118,9 @@ def test_shipped_laboratories_load(name: str) -> None:
 
 
 @pytest.mark.parametrize("after", ["keep", "clear_quotes"])
-@pytest.mark.parametrize("strategy", ["zi_u", "zi_c", "truthful", "shaver", "zip", "gd", "aa", "roth_erev"])
+@pytest.mark.parametrize(
+    "strategy", ["zi_u", "zi_c", "truthful", "shaver", "zip", "gd", "aa", "roth_erev", "exp3", "q_learning"]
+)
 def test_trades_keep_to_the_endowments(strategy: str, after: str) -> None:
     lab = small(strategy, strategy, after).changed(sessions=1, quotes_per_period=400)
     results = run(lab)
