@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from agents import metrics
+from agents.indicators import fairness
 from agents.intervals import Interval, interval
 from agents.metrics import Accounts, Trades, share
 from agents.model import MarketModel
@@ -240,22 +241,6 @@ def run_seed(
         found = _figures(record, *against.get(own, against[TARIFFS]))
         rows.append({"seed": seed, "design": name} | found | {"seconds": seconds})
     return rows
-
-
-def fairness(benefit: np.ndarray[Any, Any], saving: np.ndarray[Any, Any]) -> dict[str, float | None]:
-    """Jain's index of the benefits, Gini's coefficient of the savings, and the share of participants who lose [%].
-
-    Jain, Chiu and Hawe 1984: (Σ x)² / (n Σ x²), 1 if all gain the same, 1/n if one has it all. Gini: mean difference of
-    two participants over twice the mean. Both are of what was gained: who loses counts with zero, and among the losers.
-    """
-    gains, saved = np.maximum(benefit, 0).astype(np.float64), np.sort(np.maximum(saving, 0)).astype(np.float64)
-    count = len(gains)
-    rank = np.arange(1, count + 1)
-    return {
-        "jain": share(float(gains.sum()) ** 2, count * float(gains @ gains)),
-        "gini": share(float((2 * rank - count - 1) @ saved), count * float(saved.sum())),
-        "losers_pct": 100 * float(np.count_nonzero(benefit < 0)) / count,
-    }
 
 
 def _offered(design: Design) -> bool:

@@ -215,6 +215,18 @@ class Grid(Section):
     )
 
 
+class Emissions(Section):
+    """What a kilowatt-hour of each origin emits over the life of a plant; docs/metrics.md has the sources."""
+
+    solar: Real = Field(default=41.0, ge=0, description="g CO2 eq per kWh generated; likewise the others")
+    wind: Real = Field(default=11.0, ge=0, description="Wind on land")
+    hydro: Real = Field(default=24.0, ge=0, description="Water")
+    biomass: Real = Field(default=230.0, ge=0, description="Biomass grown for it")
+    fuel: Real = Field(default=762.0, ge=0, description="Diesel and other fuels for backup")
+    storage: Real = Field(default=0.0, ge=0, description="What batteries give back was counted when it was generated")
+    grid: Real = Field(default=380.0, ge=0, description="What is drawn from above the feeder")
+
+
 class Output(Section):
     """What a run writes beside its ledger."""
 
@@ -248,6 +260,7 @@ class Scenario(Section):
         description="Sets of profiles, later ones first: simbench, or CSV and Parquet files",
     )
     participants: tuple[Group, ...] = Field(min_length=1, description="Groups of participants")
+    emissions: Emissions = Field(default=Emissions(), description="What energy of each origin emits")
     output: Output = Field(default=Output(), description="What a run writes")
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 

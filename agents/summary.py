@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agents import metrics
+from agents import indicators, metrics
 from agents.metrics import Accounts, Physics, Trades, share
 from agents.optimum import Optimum, total
+from agents.population import SOURCES
 from agents.record import Record
 from market.slots import SlotClock, format_time
 from market.units import NANO, PRICE_PER_CT_KWH
@@ -39,15 +40,22 @@ def summary(day: Day, people: pd.DataFrame, limited: pd.DataFrame, others: Mappi
     figures = {
         **_head(record),
         "energy": _energy(record, traded, account, physical),
-        "price": _price(traded),
+        "price": _price(traded) | indicators.spread(traded),
         "money": _money(traded, account),
         "groups": _groups(people),
         "welfare": _welfare(gains, best),
         "limited": _refusals(limited),
         "grid": _grid_figures(record),
+        "peak": indicators.peak(stack(record, "slack_w") / 1000),
+        "sources": indicators.by_source(
+            traded, [deal.event.source for deal in record.desk.trades], _kwh_by_source(record, physical)
+        ),
+        "market_power": _market_power(record, traded, account),
+        "emissions": _emissions(record, physical),
     }
     if WITHOUT in others:
         figures["without_local_trading"] = _without(record, account, others[WITHOUT])
+        figures["fairness"] = _fairness(record, account, others[WITHOUT])
     if "gate_off" in others:
         figures["gate_off"] = _grid_figures(others["gate_off"])
     return figures
@@ -160,6 +168,46 @@ def _welfare(gains: Ints, best: list[Optimum]) -> dict[str, Any]:
     }
 
 
+def generation_by_source(record: Record, physical: Physics) -> dict[str, Ints]:
+    """(T,) generation that flowed [Wh] by origin; what was curtailed counts against a participant's main source."""
+    people = record.population
+    available = {name: wh.sum(axis=0) for name, wh in people.generation_by_source().items()}
+    for index, name in enumerate(SOURCES):
+        if name in available:
+            available[name] = available[name] - physical.curtailed[people.source == index].sum(axis=0)
+    return available
+
+
+def _kwh_by_source(record: Record, physical: Physics) -> dict[str, float]:
+    return {name: int(wh.sum()) / 1000 for name, wh in generation_by_source(record, physical).items()}
+
+
+def _by_source(record: Record, traded: Trades, physical: Physics) -> dict[str, Any]:
+    origin = [deal.event.source for deal in record.desk.trades]
+    return indicators.by_source(traded, origin, _kwh_by_source(record, physical))
+
+
+def _market_power(record: Record, traded: Trades, account: Accounts) -> dict[str, Any]:
+    desk, people = record.desk, record.population
+    slots = range(people.first_slot, people.first_slot + people.slots)
+    residual = [indicators.residual_supply(desk.wants(slot), desk.member[desk.rows(slot)]) for slot in slots]
+    return indicators.market_power(traded, account.sold_local, account.bought_local, residual)
+
+
+def _emissions(record: Record, physical: Physics) -> dict[str, Any]:
+    from_above = stack(record, "slack_w") * record.scenario.slot_hours / 1000
+    imported, exported = float(np.maximum(from_above, 0).sum()), float(np.maximum(-from_above, 0).sum())
+    load, factors = int(physical.load.sum()) / 1000, record.scenario.emissions.model_dump()
+    return indicators.emissions(_kwh_by_source(record, physical), imported, exported, load, factors)
+
+
+def _fairness(record: Record, account: Accounts, without: Record) -> dict[str, Any]:
+    before = metrics.accounts(without, metrics.trades(without))
+    benefit = metrics.benefit(record, account) - metrics.benefit(without, before)
+    fair = indicators.fairness(benefit, account.money - before.money)
+    return {**fair, "profit_dispersion": indicators.dispersion(benefit)}
+
+
 def _refusals(limited: pd.DataFrame) -> dict[str, Any]:
     refused = limited["admitted_wh"] == 0
     counts = Counter(limited["element"].tolist())
@@ -211,4 +259,6 @@ def _without(record: Record, account: Accounts, without: Record) -> dict[str, An
         "self_sufficiency": share(load - int(before.bought_utility.sum()), load),
         "self_consumption": share(generation - int(before.sold_utility.sum()), generation),
         "losses_kwh": float(stack(without, "loss_w").sum()) * without.scenario.slot_hours / 1000,
+        "peak": indicators.peak(stack(without, "slack_w") / 1000),
+        "emissions": _emissions(without, physical),
     }

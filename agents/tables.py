@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from agents import envelopes, metrics
 from agents.metrics import Accounts, Physics, Trades
 from agents.optimum import Optimum
-from agents.population import SOURCES
 from agents.record import Record
 from agents.results import Results
 from agents.scenario import UTILITY
-from agents.summary import WITHOUT, Day, stack, summary
+from agents.summary import WITHOUT, Day, generation_by_source, stack, summary
 from market.slots import format_time
 from market.units import NANO, PRICE_PER_CT_KWH
 
@@ -141,7 +140,7 @@ def _slots(
         "curtailed_kwh": physical.curtailed.sum(axis=0) / 1000,
         "unserved_kwh": physical.unserved.sum(axis=0) / 1000,
         "net_kwh": net / 1000,
-        **_by_source(record, physical),
+        **{f"{name}_kwh": wh / 1000 for name, wh in generation_by_source(record, physical).items()},
         **{f"load_{name}_kwh": wh.sum(axis=0) / 1000 for name, wh in record.population.load_by_kind().items()},
         "welfare": gains / NANO,
         "optimum": np.array([item.welfare for item in best]) / NANO,
@@ -157,16 +156,6 @@ def _slots(
     if record.population.feeder.three_phase:
         table["unbalance_max"] = stack(record, "unbalance").max(axis=1)
     return pd.DataFrame(table)
-
-
-def _by_source(record: Record, physical: Physics) -> dict[str, Any]:
-    """Generation that flowed by origin; what was curtailed counts against each participant's main source."""
-    people = record.population
-    available = {name: wh.sum(axis=0) for name, wh in people.generation_by_source().items()}
-    for index, name in enumerate(SOURCES):
-        if name in available:
-            available[name] = available[name] - physical.curtailed[people.source == index].sum(axis=0)
-    return {f"{name}_kwh": wh / 1000 for name, wh in available.items()}
 
 
 def _participants(record: Record, account: Accounts, physical: Physics, without: Record | None) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from agents import compare as comparing
 from agents import metrics
-from agents.compare import DESIGNS, MEASURES, Comparison, compare, fairness, problems
+from agents.compare import DESIGNS, MEASURES, Comparison, compare, problems
+from agents.indicators import fairness
 from agents.intervals import Interval, interval, quantile
 from agents.scenario import Scenario, ScenarioError
 from tests.agents import small

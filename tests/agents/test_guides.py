@@ -37,7 +37,7 @@ def test_every_column_of_the_tables_and_key_of_the_summary_is_explained() -> Non
 
     run, _ = model(time__slots=2, output__compare=["no_local_trading", "gate_off"], **TIGHT)
     results = run.run()
-    text = (DOCS / "simulate.md").read_text(encoding="utf-8")
+    text = "".join((DOCS / page).read_text(encoding="utf-8") for page in ("simulate.md", "metrics.md"))
     named = set(re.findall(r"`([\w.]+)`", text))
     columns = {
         column
@@ -47,6 +47,17 @@ def test_every_column_of_the_tables_and_key_of_the_summary_is_explained() -> Non
     }
     assert columns - named <= {"biomass_kwh", "hydro_kwh", "grid_kwh"}
     keys = {*results.summary, *results.grid}
-    for part in ("energy", "price", "money", "welfare", "limited", "without_local_trading"):
+    for part in (
+        "energy",
+        "price",
+        "money",
+        "welfare",
+        "limited",
+        "without_local_trading",
+        "peak",
+        "market_power",
+        "emissions",
+        "fairness",
+    ):
         keys |= set(results.summary[part])
     assert keys <= named
