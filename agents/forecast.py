@@ -94,6 +94,30 @@ class Smoothing:
         self._known = known
 
 
+class Analogs:
+    """Several futures instead of one: each of the last days, and that it comes again.
+
+    Their spread is what a plan has to be prepared for. The first is yesterday; where fewer days are known, the oldest
+    is repeated. Source of the idea: L. Delle Monache et al., Probabilistic weather prediction with an analog ensemble,
+    Monthly Weather Review 141(10), 2013.
+    """
+
+    def __init__(self, slots_per_day: int, count: int = 4) -> None:
+        self._day, self.count = slots_per_day, count
+
+    def futures(self, past: Floats, slots: int) -> Floats:
+        """(count, n, slots) equally likely values after `past` (n, t)."""
+        days = max(1, min(self.count, past.shape[1] // self._day))
+        found = [
+            Persistence(self._day).ahead(past[:, : past.shape[1] - back * self._day], slots) for back in range(days)
+        ]
+        return np.stack([found[min(number, days - 1)] for number in range(self.count)])
+
+    def ahead(self, past: Floats, slots: int) -> Floats:
+        """(n, slots) their mean."""
+        return np.asarray(self.futures(past, slots).mean(axis=0))
+
+
 class NoisyTruth:
     """The truth with an error of a set size: not a forecast, but what one of that quality would be worth.
 

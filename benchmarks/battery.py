@@ -28,7 +28,7 @@ from scipy import sparse
 from agents import scenario_files
 from agents.devices.battery import MICRO, Battery
 from agents.devices.mpc import Controller
-from agents.forecast import Forecaster, NoisyTruth, Persistence, SameWeekday, Smoothing
+from agents.forecast import Analogs, Forecaster, NoisyTruth, SameWeekday, Smoothing
 from scenarios import load
 
 Floats = NDArray[np.float64]
@@ -108,13 +108,13 @@ def greedy(net: Floats) -> Decide:
     return lambda battery, slot: net[:, slot].astype(np.int64)
 
 
-def predictive(net: Floats, buy: Floats, sell: Floats, forecaster: Forecaster) -> Decide:
-    """Model predictive control with a forecaster."""
+def predictive(net: Floats, buy: Floats, sell: Floats, forecaster: Forecaster, *, guarded: bool = True) -> Decide:
+    """Model predictive control with a forecaster; `guarded` by the rule where the plan did worse of late."""
     made: list[Controller] = []
 
     def decide(battery: Battery, slot: int) -> NDArray[np.int64]:
         if not made:
-            made.append(Controller(len(battery), forecaster, HOURS))
+            made.append(Controller(len(battery), forecaster, HOURS, guarded=guarded))
         ahead = (slot + np.arange(made[0].slots)) % len(buy)
         return made[0].decide(battery, net[:, slot], buy[ahead], sell[ahead])
 
@@ -164,11 +164,12 @@ def study(days: int, feed_in: float, seed: int, progress: Progress) -> dict[str,
     rough = NoisyTruth(net[:, 1:], 0.3, np.random.default_rng(seed))
     methods: dict[str, Decide] = {
         "greedy": greedy(net),
-        "mpc, yesterday": predictive(net, buy, sell, Persistence(DAY)),
         "mpc, same weekday": predictive(net, buy, sell, SameWeekday(DAY)),
         "mpc, smoothing": predictive(net, buy, sell, Smoothing(DAY)),
-        "mpc, truth with 30 % error": predictive(net, buy, sell, _Shifted(rough)),
-        "mpc, truth": predictive(net, buy, sell, _Shifted(truth)),
+        "mpc, same weekday, unguarded": predictive(net, buy, sell, SameWeekday(DAY), guarded=False),
+        "mpc, last days": predictive(net, buy, sell, Analogs(DAY)),
+        "mpc, truth with 30 % error": predictive(net, buy, sell, _Shifted(rough), guarded=False),
+        "mpc, truth": predictive(net, buy, sell, _Shifted(truth), guarded=False),
     }
     bills, seconds = {"no battery": bill(net, buy, sell)}, {"no battery": 0.0}
     for name, decide in methods.items():
