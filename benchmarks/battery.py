@@ -28,7 +28,7 @@ from scipy import sparse
 from agents import scenario_files
 from agents.devices.battery import MICRO, Battery
 from agents.devices.mpc import Controller
-from agents.forecast import Analogs, Forecaster, NoisyTruth, SameWeekday, Smoothing
+from agents.forecast import Analogs, Forecaster, NoisyTruth, Persistence, Smoothing
 from scenarios import load
 
 Floats = NDArray[np.float64]
@@ -164,9 +164,9 @@ def study(days: int, feed_in: float, seed: int, progress: Progress) -> dict[str,
     rough = NoisyTruth(net[:, 1:], 0.3, np.random.default_rng(seed))
     methods: dict[str, Decide] = {
         "greedy": greedy(net),
-        "mpc, same weekday": predictive(net, buy, sell, SameWeekday(DAY)),
+        "mpc, yesterday": predictive(net, buy, sell, Persistence(DAY)),
         "mpc, smoothing": predictive(net, buy, sell, Smoothing(DAY)),
-        "mpc, same weekday, unguarded": predictive(net, buy, sell, SameWeekday(DAY), guarded=False),
+        "mpc, smoothing, unguarded": predictive(net, buy, sell, Smoothing(DAY), guarded=False),
         "mpc, last days": predictive(net, buy, sell, Analogs(DAY)),
         "mpc, truth with 30 % error": predictive(net, buy, sell, _Shifted(rough), guarded=False),
         "mpc, truth": predictive(net, buy, sell, _Shifted(truth), guarded=False),
@@ -210,15 +210,38 @@ def show(found: dict[str, Any], feed_in: float) -> None:
     Console(width=130).print(table)
 
 
+def speed(count: int, seed: int) -> None:
+    """Print what a slot costs `count` batteries, against a limit of one CPU second."""
+    rng = np.random.default_rng(seed)
+    slots, forecasters = DAY + 12, {"one future": Smoothing(DAY), "four futures": Analogs(DAY)}
+    net = rng.normal(0, 500, (count, slots)) + 500 * np.sin(np.arange(slots) / DAY * 2 * np.pi)
+    for name, forecaster in forecasters.items():
+        store = Battery(rng.uniform(4e3, 2e4, count), rng.uniform(2e3, 8e3, count), HOURS, efficiency=EFFICIENCY)
+        control = Controller(count, forecaster, HOURS)
+        buy, sell = prices(slots + control.slots, 0.0)
+        seconds = []
+        for slot in range(slots):
+            started = time.process_time()
+            ahead = slice(slot, slot + control.slots)
+            store.step(control.decide(store, net[:, slot], buy[ahead], sell[ahead]))
+            seconds.append(time.process_time() - started)
+        middle = float(np.median(seconds))
+        print(f"{count} batteries, {name}: {middle:.3f} CPU s a slot, {middle:.2f} of the limit of 1 s")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=366, help="length of the study, at most 366")
     parser.add_argument("--feed-in", type=float, default=0.0, help="paid for feeding in [ct/kWh]")
     parser.add_argument("--seed", type=int, default=1, help="of the errors of the forecasts that know the truth")
+    parser.add_argument("--speed", type=int, metavar="N", help="measure what a slot costs N batteries, and no more")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args(arguments)
     if not 1 <= options.days <= 366:
         parser.error(f"--days: must be from 1 to 366, got {options.days}")
+    if options.speed is not None:
+        speed(options.speed, options.seed)
+        return
     with Progress(console=Console(file=sys.stderr)) as progress:
         found = study(options.days, options.feed_in * 1e-5, options.seed, progress)
     show(found, options.feed_in * 1e-5)

@@ -29,7 +29,7 @@ from scipy import sparse
 
 from agents.devices.battery import MICRO, Battery
 from agents.devices.fleet import RuleSite
-from agents.forecast import Analogs, Forecaster, SameWeekday
+from agents.forecast import Analogs, Forecaster
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -263,12 +263,12 @@ class Controller:
 class Predictive:
     """A battery rule for scenarios, ``battery: {rule: mpc}``: the bill with the utility is kept low.
 
-    It expects the mean of the last same weekdays, and takes the retail and feed-in prices as they are.
+    It is prepared for each of the last days to come again, and takes the retail and feed-in prices as they are.
     """
 
     def __init__(self, site: RuleSite) -> None:
         self._rows = site.rows
-        self._controller = Controller(len(site.rows), SameWeekday(site.slots_per_day), site.slot_hours)
+        self._controller = Controller(len(site.rows), Analogs(site.slots_per_day), site.slot_hours)
         slots = self._controller.slots
         self._buy, self._sell = (
             np.full(slots, float(site.retail)),
