@@ -213,7 +213,8 @@ def show(found: dict[str, Any], feed_in: float) -> None:
 def speed(count: int, seed: int) -> None:
     """Print what a slot costs `count` batteries, against a limit of one CPU second."""
     rng = np.random.default_rng(seed)
-    slots, forecasters = DAY + 12, {"one future": Smoothing(DAY), "four futures": Analogs(DAY)}
+    slots = DAY + 12
+    forecasters: dict[str, Forecaster] = {"one future": Smoothing(DAY), "four futures": Analogs(DAY)}
     net = rng.normal(0, 500, (count, slots)) + 500 * np.sin(np.arange(slots) / DAY * 2 * np.pi)
     for name, forecaster in forecasters.items():
         store = Battery(rng.uniform(4e3, 2e4, count), rng.uniform(2e3, 8e3, count), HOURS, efficiency=EFFICIENCY)
