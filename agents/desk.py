@@ -25,7 +25,7 @@ from agents.strategies import NO_PRICE, Orders, Shouts, Strategy, Traders
 from agents.strategies.columns import Market
 from market.events import Amended, Entry, Limited, Rejected, Traded
 from market.exchange import Exchange
-from market.orders import Amend, Cancel, Command, MarketSettings, Side, Submit
+from market.orders import Amend, Cancel, Command, MarketSettings, Side, Submit, TimeInForce
 from market.slots import NS
 
 Ints = NDArray[np.int64]
@@ -101,6 +101,7 @@ class Desk:
         self.groups = list(groups)
         self._arrival = arrival
         self._names = population.ids
+        self._accepts = population.accepts
         self._sources = [SOURCES[index] for index in population.source.tolist()]
         columns = (
             population.firm_buy_wh,
@@ -342,7 +343,9 @@ class Desk:
         if submit:
             side: Side = "sell" if sell else "buy"
             source = self._sources[member] if sell else ""
-            return Submit(name, slot, side, price, quantity, "ioc" if immediate else "gtc", flexible, source)
+            wanted = () if sell else self._accepts[member]
+            lasting: TimeInForce = "ioc" if immediate else "gtc"
+            return Submit(name, slot, side, price, quantity, lasting, flexible, source, sources=wanted)
         return Amend(name, order, price, total) if quantity else Cancel(name, order)
 
     # -- answers in ----------------------------------------------------------------------------------------------

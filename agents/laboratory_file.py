@@ -13,7 +13,8 @@ import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from agents import scenario_reference, scenario_rules, strategies
-from agents.scenario_groups import TEXT, Section
+from agents.scenario_groups import TEXT
+from agents.scenario_models import Section
 from agents.scenario_text import ScenarioError, read_yaml
 from agents.scenario_units import Real, Whole
 from grid import zones

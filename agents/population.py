@@ -35,7 +35,7 @@ from grid.feeder import Feeder
 
 Ints = NDArray[np.int64]
 
-SOURCES = ("", "solar", "wind", "hydro", "biomass", "storage", "grid")
+SOURCES = ("", "solar", "wind", "hydro", "biomass", "storage", "grid", "fuel")
 
 
 class StrategyUse(NamedTuple):
@@ -88,6 +88,8 @@ class Population:
     """(P,) what energy is worth to a buyer, all fees included [milli-currency/MWh]."""
     sell_cost: Ints
     """(P,) lowest price that a seller accepts [milli-currency/MWh]."""
+    accepts: list[tuple[str, ...]]
+    """Origins that each one's bids accept; none named: all."""
     source: Ints
     """(P,) index into SOURCES: where most of the participant's generation comes from; 0 without any."""
     load_wh: Ints
@@ -166,6 +168,7 @@ def build(scenario: Scenario, seed: np.random.SeedSequence) -> Population:
     """
     feeder = scenario_files.load_feeder(scenario)
     profiles = scenario_files.load_profiles(scenario)
+    weather = scenario_files.load_weather(scenario, seed)
     chosen, errors = allocate(scenario.participants, feeder, seed)
     if errors:
         raise ScenarioError(errors)
@@ -180,6 +183,7 @@ def build(scenario: Scenario, seed: np.random.SeedSequence) -> Population:
             scenario.market.slot,
             names,
             child(seed, "group", group.group),
+            weather,
         )
         everyone.append(Members(group, np.arange(start, start + len(places)), site))
         start += len(places)
@@ -196,6 +200,7 @@ def build(scenario: Scenario, seed: np.random.SeedSequence) -> Population:
         strategies=_strategy_uses(everyone),
         buy_value=_fixed(value),
         sell_cost=_fixed(cost),
+        accepts=[m.group.accepts for m in everyone for _ in m.rows],
         **_energies(everyone, len(index), scenario),
     )
 
@@ -273,7 +278,8 @@ def _prices(everyone: list[Members], scenario: Scenario) -> tuple[Ints, Ints]:
     values, costs = [], []
     for members in everyone:
         group, n = members.group, len(members.rows)
-        cost = (group.biomass.cost if group.biomass else None) or group.cost
+        plants = (group.biomass, group.backup)
+        cost = next((plant.cost for plant in plants if plant is not None and plant.cost), group.cost)
         values.append(members.prices("value", group.value) if group.value else np.full(n, scenario.tariffs.retail))
         costs.append(members.prices("cost", cost) if cost else np.full(n, scenario.tariffs.feed_in))
     return np.concatenate(values).astype(np.int64), np.concatenate(costs).astype(np.int64)

@@ -20,7 +20,8 @@ from pydantic import (
 )
 
 from agents import scenario_rules
-from agents.scenario_groups import TEXT, Group, Names, Section
+from agents.scenario_groups import TEXT, Group, Names
+from agents.scenario_models import Section, Weather
 from agents.scenario_rules import UTILITY
 from agents.scenario_text import ScenarioError, read_yaml
 from agents.scenario_units import Duration, Energy, Flag, Price, Real, Start, Whole
@@ -259,6 +260,7 @@ class Scenario(Section):
         min_length=1,
         description="Sets of profiles, later ones first: simbench, or CSV and Parquet files",
     )
+    weather: Weather | None = Field(default=None, description="What models see; by default the middle of Germany")
     participants: tuple[Group, ...] = Field(min_length=1, description="Groups of participants")
     emissions: Emissions = Field(default=Emissions(), description="What energy of each origin emits")
     output: Output = Field(default=Output(), description="What a run writes")

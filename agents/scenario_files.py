@@ -8,9 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from agents.profiles import ProfileError, ProfileSet
-from agents.scenario_text import hint
+from agents.scenario_text import ScenarioError, hint
 from agents.shapes import Shapes
+from agents.steps import Steps
+from agents.weather import Place, Weather, read_table
 from grid.feeder import Feeder, FeederError
 from grid.pandapower_import import from_pandapower_json, from_simbench
 
@@ -39,6 +43,22 @@ def load_feeder(scenario: Scenario) -> Feeder:
 def load_profiles(scenario: Scenario) -> Shapes:
     """The profiles of a scenario. Raises ProfileError with every error, OSError if a file cannot be read."""
     return _profiles(scenario.profiles, scenario.base)
+
+
+def load_weather(scenario: Scenario, seed: np.random.SeedSequence) -> Weather:
+    """The weather of a scenario. Raises ScenarioError if its file does not fit, OSError if it cannot be read."""
+    steps = Steps(scenario.first_slot, scenario.slots, scenario.market.slot)
+    if scenario.weather is None:
+        return Weather(Place(), steps, seed)
+    place = Place(**scenario.weather.given("file"))
+    name = scenario.weather.file
+    if name is None:
+        return Weather(place, steps, seed)
+    try:
+        table = read_table((scenario.base / name).read_text(encoding="utf-8"), steps)
+    except ValueError as error:
+        raise ScenarioError([f"weather.file: {name}: {error}"]) from error
+    return Weather(place, steps, seed, table)
 
 
 def find_feeder(network: Network, base: Path, errors: list[str]) -> Feeder | None:

@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from agents.scenario_models import (
+    Backup,
+    Building,
+    Plant,
+    Process,
+    River,
+    Roof,
+    Section,
+    Trips,
+    Turbine,
+    Willing,
+)
 from agents.scenario_units import (
     ExportLimit,
     ExportLimits,
@@ -32,14 +44,10 @@ Kind = Literal[
     "wind",
     "biomass",
     "hydro",
+    "backup",
     "storage",
 ]
-
-
-class Section(BaseModel):
-    """A mapping of the YAML: frozen, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+Origin = Literal["solar", "wind", "hydro", "biomass", "storage", "fuel", "grid"]
 
 
 def _names(value: object) -> object:
@@ -70,6 +78,7 @@ class Load(Section):
     annual_kwh: KilowattHours | None = Field(
         default=None, description="Consumption of a whole year; may be left out only for a profile of your own in kW"
     )
+    shift: Willing | None = Field(default=None, description="Part that moves to the hours of the sun")
 
 
 class Pv(Section):
@@ -88,10 +97,11 @@ class Pv(Section):
         description="What may flow out at any time; more is exported only if it is sold and fits, else curtailed",
     )
     profile: Names | None = Field(default=None, description="Profile or family, drawn per member")
+    roof: Roof | None = Field(default=None, description="Model instead of a profile")
 
 
-class Wind(Section):
-    """Wind turbine."""
+class Rated(Section):
+    """Generator with a rated power."""
 
     kw: Kilowatts = Field(description="Rated power")
     share: Share = Field(default=1.0, description="Share of the members that have one")
@@ -99,13 +109,24 @@ class Wind(Section):
     profile: Names | None = Field(default=None, description="Profile or family, drawn per member")
 
 
-class Hydro(Wind):
+class Wind(Rated):
+    """Wind turbine."""
+
+    turbine: Turbine | None = Field(default=None, description="Model instead of a profile")
+
+
+class Hydro(Rated):
     """Small hydro power plant."""
 
+    river: River | None = Field(default=None, description="Model instead of a profile")
 
-class Biomass(Wind):
+
+class Biomass(Rated):
     """Biomass plant."""
 
+    plant: Plant | None = Field(
+        default=None, description="Model instead of a profile; sells what it adds to its least load"
+    )
     flexible: Flag = Field(default=True, description="Generates only what is sold; else it flows in any case")
     cost: Prices | None = Field(default=None, description="Marginal cost; the lowest price that its owner accepts")
 
@@ -116,6 +137,7 @@ class HeatPump(Section):
     kw: Kilowatts = Field(description="Electrical power at the peak of the profile")
     share: Share = Field(default=1.0, description="Share of the members that have one")
     profile: Names | None = Field(default=None, description="Profile or family, drawn per member")
+    building: Building | None = Field(default=None, description="Model instead of a profile")
 
 
 class Ev(Section):
@@ -128,6 +150,7 @@ class Ev(Section):
     share: Share = Field(default=1.0, description="Share of the members that have one")
     flexible: Flag = Field(default=False, description="Charges only what is bought; else it charges in any case")
     profile: Names | None = Field(default=None, description="Profile or family, drawn per member")
+    trips: Trips | None = Field(default=None, description="Model instead of a profile")
 
 
 class Battery(Section):
@@ -226,11 +249,17 @@ class Group(Section):
     heat_pump: HeatPump | None = Field(default=None, description="Heat pump")
     ev: Ev | None = Field(default=None, description="Charging point")
     battery: Battery | None = Field(default=None, description="Battery")
+    backup: Backup | None = Field(default=None, description="Generator that stands by")
+    processes: tuple[Process, ...] = Field(default=(), description="Work at times of its own")
     devices: tuple[Device, ...] = Field(default=(), description="Devices of your own")
     value: Prices | None = Field(
         default=None, description="What energy is worth to a buyer, fees included; by default retail"
     )
     cost: Prices | None = Field(default=None, description="Lowest price that a seller accepts; by default feed_in")
+    accepts: tuple[Origin, ...] = Field(
+        default=(),
+        description="Origins that its bids accept; by default all. What it does not find, the utility serves",
+    )
     strategy: Strategies = Field(default=(Strategy(name="zi_c"),), description="How the members quote")
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from agents import scenario_files, strategies
+from agents import scenario_checks, scenario_files, strategies
 from agents.devices import registry
 from agents.devices.battery import MAX_CAPACITY_WH
 from agents.families import in_family
@@ -43,6 +43,7 @@ NEEDS = {
     "wind": ("wind",),
     "biomass": ("biomass",),
     "hydro": ("hydro",),
+    "backup": ("backup",),
     "storage": ("battery",),
 }
 _COMPARED = {
@@ -66,6 +67,8 @@ _PLAIN = {
     "model_attributes_type": "must be a mapping of fields to values",
 }
 DEVICES = ("load", "pv", "wind", "biomass", "hydro", "heat_pump", "ev", "battery")
+MODELS = ("roof", "turbine", "river", "plant", "building", "trips")
+"""Fields that choose a model instead of a profile."""
 
 
 def sections(model: type[BaseModel], data: object, errors: list[str]) -> dict[str, Any]:
@@ -325,6 +328,7 @@ def _groups(groups: Sequence[Group | None], market: Market | None, errors: list[
         seen.setdefault(group.group, at)
         errors.extend(_devices(group, path))
         errors.extend(_size(group, path))
+        errors.extend(scenario_checks.models(group, path))
         for k, extra in enumerate(group.devices):
             errors.extend(_own_device(extra, f"{path}.devices[{k}]"))
         _strategies(group.strategy, f"{path}.strategy", errors)
@@ -332,8 +336,9 @@ def _groups(groups: Sequence[Group | None], market: Market | None, errors: list[
             for name, prices in (("value", group.value), ("cost", group.cost)):
                 for price in prices or ():
                     errors.extend(_in_range(f"{path}.{name}", price, market))
-            for price in (group.biomass.cost if group.biomass else None) or ():
-                errors.extend(_in_range(f"{path}.biomass.cost", price, market))
+            for name in ("biomass", "backup"):
+                for price in getattr(getattr(group, name), "cost", None) or ():
+                    errors.extend(_in_range(f"{path}.{name}.cost", price, market))
 
 
 def _size(group: Group, path: str) -> Iterator[str]:
@@ -394,9 +399,12 @@ def _profiles(groups: Sequence[Group | None], shapes: Shapes, span: tuple[int, i
             continue
         for field in DEVICES[:-1]:
             device = getattr(group, field)
-            if device is None:
-                continue
             path = f"participants[{at}].{field}"
+            model = next((name for name in MODELS if getattr(device, name, None)), None)
+            if model and device.profile:
+                yield f"{path}.profile: give a profile or {model}, not both, got {show(device.profile)}"
+            if device is None or model:
+                continue
             families = device.profile or registry.families(field, group.kind)
             found = {family: [name for name in shapes.names if in_family(name, family)] for family in families}
             used.update(name for names in found.values() for name in names)

@@ -261,6 +261,12 @@ KilowattPeak = Annotated[
     WithJsonSchema(_or_pair(_AMOUNT_SCHEMA)),
     Unit("kWp"),
 ]
+Amounts = Annotated[
+    Range,
+    BeforeValidator(_positive_range("as said")),
+    PlainSerializer(_write_range),
+    WithJsonSchema(_or_pair(_AMOUNT_SCHEMA)),
+]
 KilowattHours = Annotated[
     Range,
     BeforeValidator(_positive_range("kWh")),

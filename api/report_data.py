@@ -181,7 +181,14 @@ def _ladder(rows: pd.DataFrame, side: str) -> list[tuple[float, int]]:
     return sorted(zip(side_rows["ct_per_kwh"].tolist(), side_rows["wh"].tolist(), strict=True), reverse=side == "buy")
 
 
-_GENERATION = {"solar": "solar", "wind": "wind", "hydro": "hydro", "biomass": "biomass", "storage": "storage"}
+_GENERATION = {
+    "solar": "solar",
+    "wind": "wind",
+    "hydro": "hydro",
+    "biomass": "biomass",
+    "storage": "from cars",
+    "fuel": "backup",
+}
 _LOADS = {
     "household": "homes", "commercial": "commerce", "agricultural": "farms", "industrial": "industry",
     "ev": "electric cars", "heat_pump": "heat pumps",
@@ -193,8 +200,9 @@ def _balance(table: pd.DataFrame, starts: NDArray[np.int64]) -> dict[str, Any]:
     columns = [str(name) for name in table if str(name).startswith("load_") and name != "load_kwh"]
     loads = {name.removeprefix("load_").removesuffix("_kwh"): table[name].to_numpy() for name in columns}
     unserved = sum(loads.values()) - table["load_kwh"].to_numpy()
-    if "ev" in loads:  # the loads count what cars would charge; what they found no energy for did not flow
-        loads["ev"] = np.maximum(loads["ev"] - unserved, 0.0)
+    for name in sorted(loads, key=lambda name: name != "ev"):  # loads count what is wanted; cars go without first
+        found = np.maximum(loads[name] - unserved, 0.0)
+        unserved, loads[name] = unserved - (loads[name] - found), found
     battery, slack = table["battery_kwh"].to_numpy(), table["slack_kwh"].to_numpy()
     flows_in = [
         (name, label, table[f"{name}_kwh"].to_numpy()) for name, label in _GENERATION.items() if f"{name}_kwh" in table

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from agents.devices.battery import MICRO, Battery
 from agents.devices.fleet import Fleet, Site
+from agents.steps import Steps
+from agents.weather import Place, Weather
 
-SOURCES = ("", "solar", "wind", "hydro", "biomass", "storage", "grid")
+SOURCES = ("", "solar", "wind", "hydro", "biomass", "storage", "grid", "fuel")
 _STEP = 900
 _STEPS = 96
 
@@ -44,14 +46,9 @@ class Recorded:
 def made_up_site(count: int = 5, slot_seconds: int = _STEP, seed: int = 0) -> Site:
     """A site of one day with made-up profiles, for tests."""
     names = tuple(("H0-A", "", "elsewhere")[i % 3] for i in range(count))
-    return Site(
-        Recorded(),
-        100 * 86_400 // slot_seconds,
-        86_400 // slot_seconds,
-        slot_seconds,
-        names,
-        np.random.SeedSequence(seed),
-    )
+    steps = Steps(100 * 86_400 // slot_seconds, 86_400 // slot_seconds, slot_seconds)
+    weather = Weather(Place(), steps, np.random.SeedSequence(seed))
+    return Site(Recorded(), steps.first_slot, steps.slots, slot_seconds, names, np.random.SeedSequence(seed), weather)
 
 
 def check_device(make: Callable[[Site], Fleet]) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agents.families import in_family
+from agents.steps import Steps
+from agents.weather import Weather
 from market.units import whole_wh
 
 Ints = NDArray[np.int64]
@@ -48,9 +50,16 @@ class Site:
     names: tuple[str, ...]
     """(n,) profile that each connection has in the feeder's data, or ""."""
     seed: np.random.SeedSequence
+    weather: Weather
+    """The same for all sites of a run."""
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def steps(self) -> Steps:
+        """What models reckon on."""
+        return self.weather.steps
 
     @property
     def slot_hours(self) -> float:

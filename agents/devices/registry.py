@@ -9,13 +9,20 @@ from typing import Any
 from agents.devices import biomass, ev, heat_pump, hydro, load, pv, wind
 from agents.devices.battery import Battery
 from agents.devices.biomass import Biomass
+from agents.devices.building import Building
+from agents.devices.chp import Backup, Chp
 from agents.devices.ev import Ev
 from agents.devices.fleet import Ints, RuleSite
 from agents.devices.heat_pump import HeatPump
 from agents.devices.hydro import Hydro
 from agents.devices.load import Load
 from agents.devices.mpc import Predictive
+from agents.devices.process import Batch, Cooling, Drying, Irrigation, Shift
 from agents.devices.pv import Pv
+from agents.devices.river import River
+from agents.devices.roof import Roof
+from agents.devices.trips import Trips
+from agents.devices.turbine import Turbine
 from agents.devices.wind import Wind
 
 Rule = Callable[[Battery, Ints, Ints], Ints]
@@ -27,6 +34,13 @@ def self_consumption(battery: Battery, surplus_wh: Ints, deficit_wh: Ints) -> In
     return deficit_wh - surplus_wh
 
 
+PROCESSES: dict[str, Callable[..., Any]] = {
+    "irrigation": Irrigation,
+    "cooling": Cooling,
+    "drying": Drying,
+    "shift": Shift,
+    "batch": Batch,
+}
 DEVICES: dict[str, Callable[..., Any]] = {
     "load": Load,
     "heat_pump": HeatPump,
@@ -35,6 +49,14 @@ DEVICES: dict[str, Callable[..., Any]] = {
     "wind": Wind,
     "biomass": Biomass,
     "hydro": Hydro,
+    "roof": Roof,
+    "turbine": Turbine,
+    "river": River,
+    "chp": Chp,
+    "backup": Backup,
+    "trips": Trips,
+    "building": Building,
+    **PROCESSES,
 }
 RULES: dict[str, Rule | type] = {"self_consumption": self_consumption, "mpc": Predictive}
 

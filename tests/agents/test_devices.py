@@ -13,14 +13,21 @@ from hypothesis import strategies as st
 
 from agents.devices.battery import MAX_CAPACITY_WH, Battery
 from agents.devices.biomass import Biomass
+from agents.devices.building import Building
+from agents.devices.chp import Backup, Chp
 from agents.devices.conformance import Recorded, check_battery, check_device, made_up_site
 from agents.devices.ev import Ev
 from agents.devices.fleet import Fleet, Site
 from agents.devices.heat_pump import HeatPump
 from agents.devices.hydro import Hydro
-from agents.devices.load import FAMILIES, Load
+from agents.devices.load import FAMILIES, Load, shifted
+from agents.devices.process import Batch, Cooling, Drying, Irrigation, Shift
 from agents.devices.pv import Pv, export_limit_wh, split_export
 from agents.devices.registry import DEVICES, device, rule, self_consumption
+from agents.devices.river import River
+from agents.devices.roof import Roof
+from agents.devices.trips import Trips
+from agents.devices.turbine import Turbine
 from agents.devices.wind import Wind
 
 
@@ -44,6 +51,21 @@ MAKERS: dict[str, Callable[[Site], Fleet]] = {
     "wind": lambda site: Wind(site, sizes(site)),
     "hydro": lambda site: Hydro(site, sizes(site)),
     "biomass": lambda site: Biomass(site, sizes(site)),
+    "roof": lambda site: Roof(site, sizes(site), sizes(site) * 10, sizes(site) * 40),
+    "turbine": lambda site: Turbine(site, sizes(site)),
+    "river": lambda site: River(site, sizes(site)),
+    "chp": lambda site: Chp(site, sizes(site)),
+    "chp at least load": lambda site: Chp(site, sizes(site), part="minimum", hours=(22.0, 6.0)),
+    "backup": lambda site: Backup(site, sizes(site)),
+    "trips": lambda site: Trips(site, 3 + sizes(site), sizes(site)),
+    "trips, what is bought": lambda site: Trips(site, 3 + sizes(site), sizes(site), part="top_up", required=0.4),
+    "trips, what is given": lambda site: Trips(site, 3 + sizes(site), sizes(site), part="given", v2g_kwh=3),
+    "building": lambda site: Building(site, sizes(site)),
+    "irrigation": lambda site: Irrigation(site, sizes(site), months=range(1, 13)),
+    "cooling": lambda site: Cooling(site, sizes(site) * 500),
+    "drying": lambda site: Drying(site, sizes(site) * 5, months=range(1, 13)),
+    "shift": lambda site: Shift(site, sizes(site)),
+    "batch": lambda site: Batch(site, sizes(site), weekdays=range(7), to_sun=True, flexible=True),
 }
 
 
@@ -109,6 +131,16 @@ def test_own_load_does_not_count_against_an_export_limit() -> None:
 def test_an_export_limit_is_a_share_or_a_power_whichever_is_less() -> None:
     assert export_limit_wh([10.0, 4.0], 0.6, None, 0.25).tolist() == [1500, 600]
     assert export_limit_wh([10.0, 4.0], 0.6, 5.0, 0.25).tolist() == [1250, 600]
+
+
+def test_shifted_consumption_keeps_its_sum_and_follows_the_sun() -> None:
+    energy = np.array([[100, 100, 100, 100, 100, 101], [7, 0, 0, 0, 0, 3]])
+    moved = shifted(energy, np.array([0.0, 0.0, 1.0, 3.0, 0.0, 0.0]), 0.4, 2)
+    assert moved.sum(axis=1).tolist() == [601, 10]
+    assert moved[0, 0] == 60
+    assert moved[0, 3] > moved[0, 2] > 100
+    still = shifted(energy, np.zeros(6), 0.4, 2)
+    assert np.array_equal(still, energy)
 
 
 def test_an_unknown_profile_is_refused() -> None:

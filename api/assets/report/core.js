@@ -7,7 +7,7 @@ const charts = [];
 
 // Sources in Okabe and Ito's colours, uses in Tol's muted ones: the same colour means the same thing in every chart.
 const COLOURS = {
-  solar: "#E69F00", wind: "#56B4E9", hydro: "#0072B2", biomass: "#009E73", storage: "#CC79A7", grid: "#8A9099",
+  solar: "#E69F00", wind: "#56B4E9", hydro: "#0072B2", biomass: "#009E73", storage: "#CC79A7", grid: "#8A9099", fuel: "#D55E00",
   household: "#A3335F", commercial: "#5B52B5", agricultural: "#2E8B57", industrial: "#AA4499", ev: "#44AA99",
   heat_pump: "#DDCC77", battery: "#CC79A7", export: "#8A9099", losses: "#8C564B",
 };
