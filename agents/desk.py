@@ -25,7 +25,7 @@ from agents.strategies import NO_PRICE, Orders, Shouts, Strategy, Traders
 from agents.strategies.columns import Market
 from market.events import Amended, Entry, Limited, Rejected, Traded
 from market.exchange import Exchange
-from market.orders import Amend, Cancel, Command, MarketSettings, Side, Submit, TimeInForce
+from market.orders import Amend, Cancel, Command, MarketSettings, Submit, TimeInForce
 from market.slots import NS
 
 Ints = NDArray[np.int64]
@@ -33,7 +33,6 @@ Bools = NDArray[np.bool_]
 
 KINDS = 4
 """Kinds of want that a participant can have in a slot: bid or ask, firm or flexible."""
-
 
 UTILITY = -1
 """Stands for a want where the utility has the order."""
@@ -100,8 +99,7 @@ class Desk:
         self._fee = fee = exchange.fees.typical
         self.groups = list(groups)
         self._arrival = arrival
-        self._names = population.ids
-        self._accepts = population.accepts
+        self._names, self._accepts = population.ids, population.accepts
         self._sources = [SOURCES[index] for index in population.source.tolist()]
         columns = (
             population.firm_buy_wh,
@@ -340,12 +338,11 @@ class Desk:
         name = self._names[member]
         if not sell:
             price = min(price + self._fee, self._settings.price_cap)
+        lasting: TimeInForce = "ioc" if immediate else "gtc"
+        if submit and sell:
+            return Submit(name, slot, "sell", price, quantity, lasting, flexible, self._sources[member])
         if submit:
-            side: Side = "sell" if sell else "buy"
-            source = self._sources[member] if sell else ""
-            wanted = () if sell else self._accepts[member]
-            lasting: TimeInForce = "ioc" if immediate else "gtc"
-            return Submit(name, slot, side, price, quantity, lasting, flexible, source, sources=wanted)
+            return Submit(name, slot, "buy", price, quantity, lasting, flexible, sources=self._accepts[member])
         return Amend(name, order, price, total) if quantity else Cancel(name, order)
 
     # -- answers in ----------------------------------------------------------------------------------------------

@@ -357,3 +357,36 @@ def test_a_spread_clock_goes_with_continuous_trading_and_within_the_range_of_pri
         congested.changed(**{"market.design": "call"})
     with pytest.raises(ScenarioError, match="at most price_cap less price_floor, 60 ct/kWh, got 61 ct/kWh"):
         congested.changed(**{"market.spread_clock.start": "61 ct/kWh"})
+
+
+MODELS = """
+name: models
+time: {start: 2016-06-08T10:00Z, slots: 4}
+grid: {network: simbench_lv_rural2}
+participants:
+  - group: a
+    kind: household
+    count: 1
+    load: {annual_kwh: 3000}
+    pv: {kwp: 5, profile: PV1, roof: {tilt: 30}}
+    heat_pump: {kw: 3, building: {comfort: [22, 20]}}
+    wind: {kw: 10, turbine: {curve: [[5, 1], [3, 0]]}}
+    processes: [{name: cooling, kw: 3}, {name: batch, kw: 3, window: [0, 30]}, {name: irrigation, kw: 3, months: [13]}]
+"""
+
+
+def test_faults_of_models_are_named_all_at_once() -> None:
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(MODELS)
+    for path in ("pv.profile", "building.comfort", "turbine.curve", "processes[0].kw", "processes[0].litres"):
+        assert f"{path}: " in str(caught.value)
+    for path in ("processes[1].window", "processes[2].months"):
+        assert f"{path}: " in str(caught.value)
+
+
+def test_a_scenario_with_models_reads_as_it_was_written() -> None:
+    import scenarios
+
+    for name in ("town", "farm_coop", "industrial_park", "island"):
+        scenario = scenarios.load(name)
+        assert load_scenario(scenario.to_yaml()) == scenario
