@@ -161,7 +161,8 @@ def test_depth_is_a_book_that_does_not_cross(results: Results) -> None:
 def test_written_results_read_back_the_same(results: Results, tmp_path: Path) -> None:
     written = results.write(tmp_path)
     assert [path.name for path in written] == [
-        "trades.csv", "slots.csv", "participants.csv", "limited.csv", "depth.csv", "grid.npz", "summary.json",
+        "trades.csv", "slots.csv", "participants.csv", "limited.csv", "depth.csv", "envelopes.csv", "grid.npz",
+        "summary.json",
     ]  # fmt: skip
     again = Results.read(tmp_path)
     for name in ("trades", "slots", "participants", "depth"):
