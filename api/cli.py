@@ -21,6 +21,7 @@ from api.commands import (
     serve,
     statement,
     tokens,
+    trade,
 )
 from api.console import complain
 from api.errors import explain
@@ -84,6 +85,11 @@ app.command("compare", epilog="Example: wattbook compare village --designs cda,c
     compare.compare
 )
 app.command("serve", epilog="Example: wattbook serve village --speed 60")(serve.serve)
+app.command("trade", epilog="Example: wattbook trade ws://127.0.0.1:8000/v1/stream --token wb_...")(trade.trade)
+app.command(
+    "bot",
+    epilog="Example: wattbook bot --strategy zip --as house-17 --url ws://127.0.0.1:8000/v1/stream --token wb_...",
+)(trade.bot)
 app.command("report", epilog="Example: wattbook report runs/village-seed1 --open")(report.report)
 app.command("audit", epilog="Example: wattbook audit runs/village-seed1/ledger.db")(ledger.audit)
 app.command("export", epilog="Example: wattbook export runs/village-seed1/ledger.db -o village.ndjson.gz")(

@@ -35,6 +35,7 @@ from api.schemas import Amend as AmendFrame
 from api.schemas import Answer, Basket, Cancel, Change, MassCancel, NewOrder, Result, Submit, Welcome
 from api.view import Event, Message, View
 from market.orders import Leg, Side
+from market.slots import NS, parse_time
 
 PATIENCE = 5.0
 """Seconds for an answer to a request, and for the welcome of a new connection, before the connection is given up."""
@@ -96,6 +97,7 @@ class AsyncClient:
         self._sending = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
+        self._began: float | None = None
         self._up = asyncio.Event()
         """Set while every channel has begun."""
 
@@ -114,6 +116,20 @@ class AsyncClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now; if not, one is being made."""
+        return self._socket is not None
+
+    @property
+    def now(self) -> int:
+        """The market's time [ns since 1970], as far as it was heard of: never ahead of the market's own."""
+        speed = 1.0 if self.welcome is None else self.welcome.speed
+        passed = asyncio.get_running_loop().time() * speed
+        heard = (parse_time(self.view.time) if self.view.time else 0) / NS - passed
+        self._began = heard if self._began is None else max(heard, self._began)
+        return int((self._began + passed) * NS)
 
     async def close(self) -> None:
         """Leave. Requests without an answer raise LostError."""
@@ -247,6 +263,7 @@ class AsyncClient:
         async with asyncio.timeout(self._patience):
             self.welcome = await self._welcomed(socket)
         self.connections += 1
+        self._began = None
         self._choose(self.welcome)
         async with self._sending:
             self._socket = socket

@@ -375,6 +375,12 @@ class AccountSnapshot(Snapshot, frozen=True):
     """Slot -> sold less bought [Wh], of slots that are not settled."""
     halted: bool
     forecast: list[OwnForecast]
+    source: str = ""
+    """Where most of its own generation comes from."""
+    buy_value: int | None = None
+    """What energy is worth to it, fees included."""
+    sell_cost: int | None = None
+    """The least price that it accepts."""
 
 
 class AccountUpdate(Update, frozen=True):
@@ -384,6 +390,9 @@ class AccountUpdate(Update, frozen=True):
     contracted: dict[str, int]
     halted: bool
     forecast: list[OwnForecast]
+    source: str = ""
+    buy_value: int | None = None
+    sell_cost: int | None = None
     poss_dup: bool = False
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from agents.model import MarketModel
+from agents.population import SOURCES
 from api.hub import Hub
 from api.metrics import Metrics
 from api.projection import Item
@@ -147,7 +148,7 @@ class Engine:
     # -- views -----------------------------------------------------------------------------------------------------
 
     def forecast(self, participant: str) -> Item:
-        """What a participant has to trade in the open slots: its own forecast [Wh], and how it is bound."""
+        """What a participant has to trade in the open slots: its own forecast [Wh], its worth and its source."""
         people = self.model.population
         if participant not in people.ids:
             return {"forecast": []}
@@ -157,7 +158,8 @@ class Engine:
             wants = people.position(slot)
             names = ("firm_sell", "flexible_sell", "firm_buy", "flexible_buy")
             lines.append({"slot": slot} | {name: int(column[row]) for name, column in zip(names, wants, strict=True)})
-        return {"forecast": lines}
+        terms = {"buy_value": int(people.buy_value[row]), "sell_cost": int(people.sell_cost[row])}
+        return {"forecast": lines, "source": SOURCES[people.source[row]], **terms}
 
     def grid(self) -> Item:
         """State of the grid in the last slot whose gate has closed, by an engine that admitted nothing."""

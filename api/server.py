@@ -10,7 +10,7 @@ from api.auth import OBSERVER, Principal, Tokens
 from api.gateway import Allowance, RefusedError, Request, commands, permit, storable
 from api.logs import LOG
 from api.runtime import Engine, StoppedError
-from api.schemas import Basket, Limits, Submit
+from api.schemas import Amend, Basket, Limits, Submit
 from api.stream import CLOSE_GOING, CLOSE_TOKEN, Session
 from market.events import Entry
 from market.orders import MassCancel
@@ -74,7 +74,7 @@ class Server:
         if not found:
             return None
         name = principal.participant
-        quotes = isinstance(request, Submit | Basket) and self.engine.model.quotes_for(name)
+        quotes = isinstance(request, Submit | Amend | Basket) and self.engine.model.quotes_for(name)
         return self.engine.submit(found, name if quotes else "")
 
     def admitted(self, token: str) -> Principal:

@@ -66,6 +66,12 @@ class Account:
     """Slot -> sold less bought [Wh], until it is settled."""
     forecast: dict[int, dict[str, int]] = field(default_factory=dict)
     """Open slot -> `firm_sell`, `flexible_sell`, `firm_buy`, `flexible_buy` [Wh]."""
+    buy_value: int | None = None
+    """What energy is worth to the participant, fees included; None if the market does not know."""
+    sell_cost: int | None = None
+    """The least price that it accepts."""
+    source: str = ""
+    """Where its energy comes from."""
     halted: bool = False
 
 
@@ -170,6 +176,9 @@ class View:
                     event["balances"],
                     {int(slot): energy for slot, energy in event["contracted"].items()},
                     {line["slot"]: {k: v for k, v in line.items() if k != "slot"} for line in event["forecast"]},
+                    event.get("buy_value"),
+                    event.get("sell_cost"),
+                    event.get("source", ""),
                     event["halted"],
                 )
             case "trades":

@@ -52,8 +52,6 @@ ENTRY_POINTS = {
     "api.message_reference",
     "api.stream_reference",
     "scenarios.build_data",
-    # For programs that trade.
-    "api.client",
     # For programs that learn.
     "agents.environment",
 }
