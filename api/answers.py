@@ -59,6 +59,9 @@ class Account(Told, frozen=True):
     contracted: dict[str, int]
     halted: bool
     forecast: list[OwnForecast]
+    source: str = ""
+    buy_value: int | None = None
+    sell_cost: int | None = None
 
 
 class PastTrade(Told, frozen=True):
