@@ -107,10 +107,9 @@ class Trader:
     async def _slots(self, _: list[str]) -> Table:
         table = Table("slot", "delivery", "closes in", "bid ct", "ask ct", box=None)
         for slot, times in sorted(self.client.view.slots.items()):
-            book = self.client.view.book.get(slot)
-            bid, ask = (None, None) if book is None else (book.bid, book.ask)
+            book = self.client.view.levels(slot)
             left = max(0, times.gate - self.client.now) // NS
-            table.add_row(str(slot), self.clock(slot), f"{left // 60}:{left % 60:02}", ct(bid), ct(ask))
+            table.add_row(str(slot), self.clock(slot), f"{left // 60}:{left % 60:02}", ct(book.bid), ct(book.ask))
         return table
 
     async def _book(self, words: list[str]) -> Table:
@@ -123,10 +122,10 @@ class Trader:
 
     def levels(self, slot: int) -> Table:
         """The best levels of a slot."""
-        book = self.client.view.book.get(slot)
+        book = self.client.view.levels(slot)
         table = Table("bid kWh", "bid ct", "ask ct", "ask kWh", title=f"delivery {self.clock(slot)}", box=None)
-        bids = sorted(book.bids.items(), reverse=True)[:DEPTH] if book else []
-        asks = sorted(book.asks.items())[:DEPTH] if book else []
+        bids = sorted(book.bids.items(), reverse=True)[:DEPTH]
+        asks = sorted(book.asks.items())[:DEPTH]
         for place in range(max(len(bids), len(asks))):
             bid = bids[place] if place < len(bids) else None
             ask = asks[place] if place < len(asks) else None

@@ -94,6 +94,10 @@ class View:
         """State of the grid in the slot that closed last."""
         self._asked: set[str] = set()
 
+    def levels(self, slot: int) -> Levels:
+        """The book of a slot; empty where nobody bids or asks."""
+        return self.book.get(slot) or Levels()
+
     # -- what is missing -------------------------------------------------------------------------------------------
 
     def ask(self, channel: str) -> Message:

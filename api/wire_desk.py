@@ -155,7 +155,7 @@ class WireDesk:
     def _market(self) -> Market:
         rules, view, now = self._settings, self.client.view, self.client.now
         slots = sorted(slot for slot, times in view.slots.items() if times.gate > now)
-        books = [view.book.get(slot) or Levels() for slot in slots]
+        books = [view.levels(slot) for slot in slots]
         speed = 1.0 if self.client.welcome is None else self.client.welcome.speed
         seconds = np.array([(view.slots[slot].gate - now) / NS for slot in slots], dtype=np.float64)
         columns = (

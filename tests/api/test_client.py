@@ -61,13 +61,13 @@ def test_the_view_follows_own_orders_and_the_book(live: Live) -> None:
             await until(lambda: {first.order, second.order} <= client.view.orders.keys())
             assert (await client.amend(first.order, quantity=300)).code == ""
             await until(lambda: client.view.orders[first.order].quantity == 300)
-            await until(lambda: client.view.book[slot].bids.get(1000) == 300)
-            assert (client.view.book[slot].bids, client.view.book[slot].asks) == server_book(live, slot)
+            await until(lambda: client.view.levels(slot).bids.get(1000) == 300)
+            assert (client.view.levels(slot).bids, client.view.levels(slot).asks) == server_book(live, slot)
             (gone,) = await client.cancel(second.order)
             assert gone.code == ""
             await client.mass_cancel(slot)
             await until(lambda: not client.view.orders)
-            await until(lambda: 1000 not in client.view.book[slot].bids)
+            await until(lambda: 1000 not in client.view.levels(slot).bids)
             assert (await client.basket(Leg(slot, "buy", 1000, 500), Leg(slot - 1, "buy", 1000, 500))).trades == []
 
     asyncio.run(main())

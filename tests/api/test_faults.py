@@ -157,7 +157,7 @@ def test_a_lost_last_message_is_found_within_one_heartbeat(live: Live) -> None:
             proxy.lose = set()
             beats = proxy.beats
             async with asyncio.timeout(SECONDS):
-                while result.order not in client.view.orders or client.view.book[slot].bids.get(1000) != 500:
+                while result.order not in client.view.orders or client.view.levels(slot).bids.get(1000) != 500:
                     await asyncio.sleep(0.005)
             assert proxy.beats - beats <= 2  # the one that told of it, and one that may have been on its way
             assert client.connections == 1

@@ -113,7 +113,7 @@ def test_over_the_wire_a_strategy_sees_columns_like_those_of_the_simulation(live
             slot = max(other.view.slots)
             shouted = await other.buy(slot, 41_000, 500)
             async with asyncio.timeout(SECONDS):
-                while 41_000 not in client.view.book[slot].bids:
+                while 41_000 not in client.view.levels(slot).bids:
                     await asyncio.sleep(0.01)
             await desk.round()
             await other.cancel(shouted.order)
