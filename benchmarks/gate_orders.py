@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from grid.feeder import Feeder
 from grid.gate import FeederGate, Violation, build
 from market import intake, kernel
 from market.book import Book
+from market.capacity import Gate
 from market.events import Limited, Traded
 from market.orders import MarketSettings
 from market.tariff import Fees
@@ -41,11 +43,11 @@ class Outcome:
     refusals: list[tuple[int, int, int, int]]
     """(order, order, wanted, admitted) of every match that was not carried in full."""
     stages: dict[str, int]
-    tangents: int
     seconds: float
     """CPU time, opening the slot included."""
-    violations: list[Violation]
-    """What trading broke, by power-grid-model."""
+    tangents: int = 0
+    violations: Sequence[Violation] = ()
+    """What trading broke, by power-grid-model, if it was asked."""
 
     @property
     def energy(self) -> int:
@@ -71,10 +73,22 @@ def adverse_orders(rng: np.random.Generator, count: int, connections: int, large
 
 def trade(feeder: Feeder, settings: MarketSettings, baseline: Ints, orders: Orders) -> Outcome:
     """Let the orders trade in one slot under the gate of `settings`; `baseline` (C,) Wh flows anyway."""
-    count, gate = len(feeder.connection_ids), build(feeder, settings)
-    book = Book(0, settings, count, Fees(settings, count))
+    gate, none = build(feeder, settings), np.zeros_like(baseline)
     # What is found once per feeder is not a slot's cost.
-    gate.open(-1, baseline, np.zeros_like(baseline))
+    gate.open(-1, baseline, none)
+    outcome = match(gate, 0, settings, len(feeder.connection_ids), baseline, none, orders)
+    if not isinstance(gate, FeederGate):
+        return outcome
+    gate.close(0)
+    found = [item for item in gate.verify([0]) if item.by_trade]
+    return replace(outcome, tangents=gate.counts.tangents, violations=found)
+
+
+def match(
+    gate: Gate, slot: int, settings: MarketSettings, count: int, baseline: Ints, reactive: Ints, orders: Orders
+) -> Outcome:
+    """Open a slot of the gate, with `count` connections, and let the orders trade in it."""
+    book = Book(slot, settings, count, Fees(settings, count))
     rows = zip(*(values.tolist() for values in orders), strict=True)
     messages = []
     for handle, (sells, connection, level, quantity) in enumerate(rows):
@@ -83,16 +97,11 @@ def trade(feeder: Feeder, settings: MarketSettings, baseline: Ints, orders: Orde
         messages.append((kernel.SUBMIT, side, kernel.GTC, 1, 0, connection, handle, level, handle, quantity, 1))
     packed = intake.pack(messages)
     started = time.process_time()
-    book.limit(gate.open(0, baseline, np.zeros_like(baseline)))
+    book.limit(gate.open(slot, baseline, reactive))
     events = [event for _, event in book.run(packed, gate)]
-    seconds = time.process_time() - started
-    gate.close(0)
-    found = [item for item in gate.verify([0]) if item.by_trade] if isinstance(gate, FeederGate) else []
     return Outcome(
         [(event.buy_order, event.sell_order, event.quantity) for event in events if isinstance(event, Traded)],
         [(e.order, e.resting, e.wanted, e.admitted) for e in events if isinstance(e, Limited)],
         book.stages(),
-        gate.counts.tangents if isinstance(gate, FeederGate) else 0,
-        seconds,
-        found,
+        time.process_time() - started,
     )

@@ -241,3 +241,23 @@ def test_limits_that_the_baseline_breaks_may_not_get_worse() -> None:
     assert gate.check(0, 2, 0, 100, 1) == Verdict(100, "")
     gate.close(0)
     assert [item.by_trade for item in gate.verify([0])] == [False]
+
+
+@pytest.mark.xfail(strict=True, reason="one_sided looks at all sellers or none; a sale can lower the other phases")
+def test_one_sided_trades_are_safe_in_three_phases_whichever_seller_fails() -> None:
+    feeder = one_phase(r_ohm=0.2, r0_ohm=0.8)
+    rule = msgspec.structs.replace(rules(voltage=0.05, unbalance=1, loading=100), netting="one_sided")
+    gate = FeederGate(feeder, rule)
+    rows = gate.open(0, np.zeros(5, dtype=np.int64), np.zeros(5, dtype=np.int64))
+    assert rows.gross is not None
+    for house in (1, 2):
+        admitted = gate.check(0, house, 0, 1_000 if house == 1 else 10_000, 1).admitted
+        assert admitted > 500
+        rows.schedule[house] += admitted
+        rows.schedule[0] -= admitted
+        rows.gross[0, house] += admitted
+        rows.gross[1, 0] += admitted
+    assert gate.verify([0], keep=True) == []
+    without = gate.injections([0])[0]
+    without[0, 1] = 0
+    assert violations(feeder, rule, without, 0 * without) == []
