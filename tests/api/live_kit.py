@@ -22,7 +22,7 @@ from api.schemas import Role
 from api.server import Server
 from tests.agents.small import ALONE, scenario
 
-SECONDS = 20.0
+SECONDS = 60.0
 """After which a test gives up waiting."""
 
 
