@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from market import orders
 from market.capacity import OpenGate
 from market.events import Entry
 from market.exchange import Exchange
@@ -35,7 +36,7 @@ def journal(*commands: Command, **rules: Any) -> list[Entry]:
     settings = msgspec.structs.replace(
         day.SETTINGS, grid_fee=0, lot=1, settlement=msgspec.structs.replace(RULES, **rules)
     )
-    start: list[Command] = [CreateMarket(settings, day.FEEDER)]
+    start: list[Command] = [CreateMarket(settings, day.FEEDER, orders.RULES)]
     for name, place in zip(day.NAMES, day.CONNECTIONS, strict=True):
         start.append(Register(name, place, SOURCES.get(name, "")))
     return exchange.apply_many([*start, AdvanceClock(format_time((SLOT * 15 - 20) * MINUTE)), *commands])

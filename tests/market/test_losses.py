@@ -15,7 +15,17 @@ from market.capacity import OpenGate
 from market.events import Entry, Lost, Rejected
 from market.exchange import Exchange
 from market.ledger import fold, postings
-from market.orders import AdvanceClock, Command, CreateMarket, LossModel, RecordLosses, RecordMeter, Register, Settle
+from market.orders import (
+    RULES,
+    AdvanceClock,
+    Command,
+    CreateMarket,
+    LossModel,
+    RecordLosses,
+    RecordMeter,
+    Register,
+    Settle,
+)
 from market.settlement import loss_shares
 from market.slots import MINUTE, format_time
 from tests.market import day
@@ -28,7 +38,7 @@ READINGS = {"anna": 900, "bert": -600, "cleo": 0, "dora": -300}
 def held(model: LossModel, *commands: Command) -> list[Entry]:
     """A slot that was delivered and metered, then `commands`."""
     rules = msgspec.structs.replace(day.SETTINGS, losses=model, losses_price=PRICE)
-    begun: list[Command] = [CreateMarket(rules, day.FEEDER)]
+    begun: list[Command] = [CreateMarket(rules, day.FEEDER, RULES)]
     begun += [Register(name, place) for name, place in zip(day.NAMES, day.CONNECTIONS, strict=True)]
     begun += [AdvanceClock(format_time((SLOT * 15 - 30) * MINUTE)), AdvanceClock(format_time((SLOT + 1) * 15 * MINUTE))]
     return Exchange(OpenGate(day.CONNECTIONS)).apply_many([*begun, RecordMeter(SLOT, READINGS), *commands])

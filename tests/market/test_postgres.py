@@ -50,7 +50,7 @@ def test_a_new_ledger_has_the_columns_that_the_code_knows(url: str) -> None:
 @pytest.mark.parametrize("statement", [
     "UPDATE journal SET body = ''",
     "DELETE FROM posting WHERE seq < 0",
-    "TRUNCATE journal, posting, settlement",
+    "TRUNCATE journal, posting, tile",
     "INSERT INTO journal SELECT * FROM journal ON CONFLICT (seq) DO UPDATE SET body = ''",
     "SET session_replication_role = replica; DELETE FROM journal",
 ])  # fmt: skip
