@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.messages import Depth, HaltInForce, OpenSlot, OwnForecast, OwnOrder, SlotForecast, Told
+from api.messages import Depth, OwnOrder, Told
 from api.schemas import Result
 from market.access import Role
-from market.orders import MarketSettings
 
 
 class Refusal(Told, frozen=True):
@@ -26,16 +25,6 @@ class Health(Told, frozen=True):
     seq: int
 
 
-class MarketState(Told, frozen=True):
-    """The rules, the open slots and every halt."""
-
-    settings: MarketSettings
-    time: str
-    slots: list[OpenSlot]
-    forecast: list[SlotForecast]
-    halts: list[HaltInForce]
-
-
 class BookState(Depth, frozen=True):
     """Bids and asks of an open slot as [price, Wh], best first."""
 
@@ -50,18 +39,6 @@ class OwnOrders(Told, frozen=True):
     """Resting orders, oldest first."""
 
     orders: list[OwnOrder]
-
-
-class Account(Told, frozen=True):
-    """Balances by asset, contracts by slot, and what is left to trade."""
-
-    balances: dict[str, int]
-    contracted: dict[str, int]
-    halted: bool
-    forecast: list[OwnForecast]
-    source: str = ""
-    buy_value: int | None = None
-    sell_cost: int | None = None
 
 
 class PastTrade(Told, frozen=True):

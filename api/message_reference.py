@@ -9,7 +9,6 @@ import ast
 import inspect
 import sys
 from itertools import pairwise
-from types import ModuleType
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
@@ -74,6 +73,31 @@ _USUAL = {
     "retail": "Price at which the utility sells.",
     "feed_in": "Price at which the utility buys.",
     "name": "Name of the market.",
+    "ch": "The channel.",
+    "seq": "Number of the message.",
+    "prev": "Number of the channel's message before it.",
+    "poss_dup": "The client may have seen it before.",
+    "time": "ISO 8601, UTC.",
+    "filled": "Wh traded of it.",
+    "flexible": "Whether it asks for power beyond the baseline.",
+    "metered": "Wh, injection positive.",
+    "contracted": "Wh, sold less bought.",
+    "imbalance": "Wh, metered less contracted.",
+    "run": "Number of the settlement run.",
+    "loss_w": "Losses of the feeder [W].",
+    "source_w": "What the feeder takes from above [W].",
+    "violations": "Limits that are broken.",
+    "supply": "Wh.",
+    "demand": "Wh.",
+    "constraint": "What bound, such as `branch:line 3` or `bus:far:high`.",
+    "id": "Repeated in the answer.",
+    "scope": "What the halt is about.",
+    "closed": "The slot trades no more.",
+    "bids": "[price, Wh], best first.",
+    "asks": "[price, Wh], best first.",
+    "trade": "Name of the trade.",
+    "binding": "Limits that bound, such as `branch:line 3`.",
+    "halted": "Whether its orders are refused.",
 }
 """What a field of this name means wherever the message itself says no more."""
 
@@ -81,9 +105,9 @@ _USUAL = {
 def markdown() -> str:
     """The whole page. The same program gives the same text."""
     parts = [_HEAD]
-    for title, module, union in (("Commands", orders, orders.Command), ("Events", events, events.Event)):
+    for title, union in (("Commands", orders.Command), ("Events", events.Event)):
         parts.append(f"\n## {title}\n")
-        parts += [_message(module, kind) for kind in get_args(union)]
+        parts += [_message(kind) for kind in get_args(union)]
     parts.append("\n## Refusals\n\nCodes of the event `rejected`. A refused command changes nothing.\n\n")
     parts.append("| code | meaning |\n|---|---|\n")
     parts += [f"| `{code}` | {meaning} |\n" for code, meaning in CODES.items()]
@@ -93,25 +117,27 @@ def markdown() -> str:
 def _settings() -> str:
     said = inspect.cleandoc(orders.MarketSettings.__doc__ or "")
     tariff = inspect.cleandoc(orders.NetworkTariff.__doc__ or "")
-    rules = f"\n## Settings of a market\n\n{said}\n\n" + fields(orders, orders.MarketSettings)
-    return rules + f"\n### network_tariff\n\n{tariff}\n\n" + fields(orders, orders.NetworkTariff)
+    rules = f"\n## Settings of a market\n\n{said}\n\n" + fields(orders.MarketSettings)
+    return rules + f"\n### network_tariff\n\n{tariff}\n\n" + fields(orders.NetworkTariff)
 
 
-def _message(module: ModuleType, kind: type[msgspec.Struct]) -> str:
+def _message(kind: type[msgspec.Struct]) -> str:
     tag = kind.__struct_config__.tag
     said = inspect.cleandoc(kind.__doc__ or "")
-    return f"\n### {tag}\n\n`{tag}`" + (f": {said}\n\n" if said else "\n\n") + fields(module, kind)
+    return f"\n### {tag}\n\n`{tag}`" + (f": {said}\n\n" if said else "\n\n") + fields(kind)
 
 
-def fields(module: ModuleType, kind: type[msgspec.Struct]) -> str:
-    """A table of the fields that a message of a module has beside those of its base."""
-    notes = _notes(module, kind.__name__)
-    types = _types(module, kind.__name__)
+def fields(kind: type[msgspec.Struct]) -> str:
+    """A table of the fields of a message, those of its bases among them."""
+    types: dict[str, str] = {}
+    notes: dict[str, str] = {}
+    for base in reversed(kind.__mro__[: kind.__mro__.index(msgspec.Struct)]):
+        types |= _types(base)
+        notes |= _notes(base)
     rows = [
         f"| `{field.encode_name}` | {types[field.name]} | {_default(field)} "
         f"| {notes.get(field.name) or _USUAL.get(field.name, '')} |\n"
         for field in msgspec.structs.fields(kind)
-        if field.name in types  # else it is its base's
     ]
     return "| field | type | default | meaning |\n|---|---|---|---|\n" + "".join(rows)
 
@@ -119,22 +145,26 @@ def fields(module: ModuleType, kind: type[msgspec.Struct]) -> str:
 def _default(field: msgspec.structs.FieldInfo) -> str:
     if field.default is not msgspec.NODEFAULT:
         return "`" + msgspec.json.encode(field.default).decode() + "`"
-    return "" if field.default_factory is msgspec.NODEFAULT else "`[]`"
+    if field.default_factory is msgspec.NODEFAULT:
+        return ""
+    return "`" + msgspec.json.encode(field.default_factory()).decode() + "`"
 
 
-def _class(module: ModuleType, name: str) -> ast.ClassDef:
-    tree = ast.parse(inspect.getsource(module))
-    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+def _body(kind: type) -> list[ast.stmt]:
+    """What is written in a class."""
+    (written,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(written, ast.ClassDef)
+    return written.body
 
 
-def _types(module: ModuleType, name: str) -> dict[str, str]:
-    """Types of the fields as they are written."""
+def _types(kind: type) -> dict[str, str]:
+    """Types of the fields as they are written in the class itself."""
     found: dict[str, str] = {}
-    for node in _class(module, name).body:
+    for node in _body(kind):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             written = ast.unparse(node.annotation)
             literal = written.startswith("Literal[")
-            named = getattr(module, written, None)
+            named = getattr(sys.modules[kind.__module__], written, None)
             values = ast.literal_eval(f"({written[8:-1]},)") if literal else ()
             values = get_args(named) if get_origin(named) is Literal else values
             choices = " or ".join(f'`"{value}"`' for value in values)
@@ -142,11 +172,10 @@ def _types(module: ModuleType, name: str) -> dict[str, str]:
     return found
 
 
-def _notes(module: ModuleType, name: str) -> dict[str, str]:
-    """The text below a field that says what it is."""
-    body = _class(module, name).body
+def _notes(kind: type) -> dict[str, str]:
+    """The text below a field of the class itself that says what it is."""
     notes: dict[str, str] = {}
-    for node, following in pairwise(body):
+    for node, following in pairwise(_body(kind)):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(following, ast.Expr):
             value: Any = getattr(following.value, "value", "")
             notes[node.target.id] = " ".join(str(value).split())

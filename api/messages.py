@@ -27,11 +27,13 @@ class Item(Told, frozen=True, tag_field="type", tag=str.lower):
 
 
 class OpenSlot(Told, frozen=True):
-    """A slot that trades: its number, its gate closure and the begin of its delivery."""
+    """A slot that trades."""
 
     slot: int
     gate: int
+    """When its gate closes."""
     start: int
+    """When its delivery begins."""
 
 
 class SlotForecast(Told, frozen=True):
@@ -103,15 +105,39 @@ class GridState(Told, frozen=True):
     violations: list[str] = []
 
 
+class MarketState(Told, frozen=True):
+    """The rules, the open slots and every halt."""
+
+    settings: MarketSettings
+    """The [rules](messages.md#settings-of-a-market)."""
+    time: str
+    slots: list[OpenSlot]
+    forecast: list[SlotForecast]
+    halts: list[HaltInForce]
+
+
+class Account(Told, frozen=True):
+    """Balances by asset, contracts by slot, and what is left to trade."""
+
+    balances: dict[str, int]
+    """Asset -> received less given: money [nano-currency], WH, and origins of energy."""
+    contracted: dict[str, int]
+    """Slot -> sold less bought [Wh], of slots that are not settled."""
+    halted: bool
+    forecast: list[OwnForecast]
+    source: str = ""
+    """Where most of its own generation comes from."""
+    buy_value: int | None = None
+    """What energy is worth to it, fees included."""
+    sell_cost: int | None = None
+    """The least price that it accepts."""
+
+
 # -- items of channels -------------------------------------------------------------------------------------------------
 
 
-class Opened(Item, frozen=True):
+class Opened(OpenSlot, frozen=True, tag_field="type", tag="opened"):
     """A slot trades from now on."""
-
-    slot: int
-    gate: int
-    start: int
 
 
 class GateClosed(Item, frozen=True, tag="gate_closed"):
@@ -133,12 +159,8 @@ class AuctionLimited(Item, frozen=True, tag="auction_limited"):
     binding: list[str]
 
 
-class Forecast(Item, frozen=True):
+class Forecast(SlotForecast, frozen=True, tag_field="type", tag="forecast"):
     """The operator's forecast of what flows anyway in a slot [Wh]."""
-
-    slot: int
-    supply: int
-    demand: int
 
 
 class Halted(Item, frozen=True):
@@ -179,17 +201,8 @@ class Limited(Item, frozen=True):
     """In a snapshot: number of the message that told it."""
 
 
-class OwnAccepted(Item, frozen=True, tag="accepted"):
+class OwnAccepted(OwnOrder, frozen=True, tag_field="type", tag="accepted"):
     """An order was taken, with the fields of a resting order."""
-
-    order: int
-    slot: int
-    side: Side
-    price: int
-    quantity: int
-    filled: int
-    flexible: bool
-    client_order_id: str
 
 
 class OwnRejected(Item, frozen=True, tag="rejected"):
@@ -253,46 +266,38 @@ class OwnSettled(Item, frozen=True, tag="settled"):
     imbalance: int
 
 
-class OwnCorrected(Item, frozen=True, tag="corrected"):
+class OwnCorrected(OwnSettled, frozen=True, tag="corrected"):
     """A settled slot was settled again with later readings."""
 
-    slot: int
     run: int
-    metered: int
-    contracted: int
-    imbalance: int
 
 
 # -- messages of channels ----------------------------------------------------------------------------------------------
 
 
-class Snapshot(Told, frozen=True, tag_field="type", tag="snapshot"):
+class Snapshot(Told, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
     """Base: the state of a channel. `seq` is the `prev` of the message that follows."""
 
     ch: str
     seq: int
 
 
-class Update(Told, frozen=True):
+class Update(Told, frozen=True, kw_only=True):
     """Base: what has changed. `poss_dup` marks what the client may have seen before."""
 
     ch: str
     seq: int
     prev: int
+    poss_dup: bool = False
 
 
-class MarketSnapshot(Snapshot, frozen=True):
-    settings: MarketSettings
-    """The [rules](messages.md#settings-of-a-market)."""
-    time: str
-    slots: list[OpenSlot]
-    forecast: list[SlotForecast]
-    halts: list[HaltInForce]
+class MarketSnapshot(MarketState, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
+    ch: str
+    seq: int
 
 
 class MarketUpdate(Update, frozen=True):
     items: list[Opened | GateClosed | SlotSettled | AuctionLimited | Forecast | Halted | Resumed]
-    poss_dup: bool = False
 
 
 class BookSnapshot(Snapshot, frozen=True):
@@ -301,7 +306,6 @@ class BookSnapshot(Snapshot, frozen=True):
 
 class BookUpdate(Update, frozen=True):
     slots: list[DepthChange]
-    poss_dup: bool = False
 
 
 class TradesSnapshot(Snapshot, frozen=True):
@@ -310,7 +314,6 @@ class TradesSnapshot(Snapshot, frozen=True):
 
 class TradesUpdate(Update, frozen=True):
     items: list[Trade]
-    poss_dup: bool = False
 
 
 class LimitsSnapshot(Snapshot, frozen=True):
@@ -319,22 +322,15 @@ class LimitsSnapshot(Snapshot, frozen=True):
 
 class LimitsUpdate(Update, frozen=True):
     items: list[Limited]
-    poss_dup: bool = False
 
 
-class GridSnapshot(Snapshot, frozen=True):
-    slot: int | None
-    u_pu: dict[str, float] = {}
-    loading: dict[str, float] = {}
-    loss_w: int = 0
-    source_w: int = 0
-    price_ct: float | None = None
-    violations: list[str] = []
+class GridSnapshot(GridState, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
+    ch: str
+    seq: int
 
 
 class GridUpdate(Update, frozen=True):
     items: list[GridState]
-    poss_dup: bool = False
 
 
 class SystemSnapshot(Snapshot, frozen=True):
@@ -344,7 +340,6 @@ class SystemSnapshot(Snapshot, frozen=True):
 
 class SystemUpdate(Update, frozen=True):
     items: list[dict[str, str]]
-    poss_dup: bool = False
 
 
 class OrdersSnapshot(Snapshot, frozen=True):
@@ -365,38 +360,23 @@ class OrdersUpdate(Update, frozen=True):
         | Halted
         | Resumed
     ]
-    poss_dup: bool = False
 
 
-class AccountSnapshot(Snapshot, frozen=True):
-    balances: dict[str, int]
-    """Asset -> received less given: money [nano-currency], WH, and origins of energy."""
-    contracted: dict[str, int]
-    """Slot -> sold less bought [Wh], of slots that are not settled."""
-    halted: bool
-    forecast: list[OwnForecast]
-    source: str = ""
-    """Where most of its own generation comes from."""
-    buy_value: int | None = None
-    """What energy is worth to it, fees included."""
-    sell_cost: int | None = None
-    """The least price that it accepts."""
+class AccountSnapshot(Account, frozen=True, kw_only=True, tag_field="type", tag="snapshot"):
+    ch: str
+    seq: int
 
 
-class AccountUpdate(Update, frozen=True):
+class AccountUpdate(Account, frozen=True, kw_only=True):
     """The whole account as it is now."""
 
-    balances: dict[str, int]
-    contracted: dict[str, int]
-    halted: bool
-    forecast: list[OwnForecast]
-    source: str = ""
-    buy_value: int | None = None
-    sell_cost: int | None = None
+    ch: str
+    seq: int
+    prev: int
     poss_dup: bool = False
 
 
-CHANNELS: dict[str, tuple[type[Snapshot], type[Update]]] = {
+CHANNELS: dict[str, tuple[type[Told], type[Told]]] = {
     "market": (MarketSnapshot, MarketUpdate),
     "book": (BookSnapshot, BookUpdate),
     "trades": (TradesSnapshot, TradesUpdate),

@@ -30,7 +30,12 @@ REPLIES: tuple[type[msgspec.Struct], ...] = (
 def answer_models() -> list[type[msgspec.Struct]]:
     """Every model of an answer or a body over HTTP."""
     found = [value for value in vars(answers).values() if isinstance(value, type) and issubclass(value, messages.Told)]
-    return [kind for kind in found if kind is not messages.Told] + [schemas.Result, messages.GridState]
+    return [kind for kind in found if kind is not messages.Told] + [
+        schemas.Result,
+        messages.GridState,
+        messages.MarketState,
+        messages.Account,
+    ]
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:

@@ -12,11 +12,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api import answers, schemas
+from api import answers, messages, schemas
 from api.envelopes import Envelopes
 from api.gateway import RefusedError
 from api.http import Desk, answered, says
-from api.messages import GridState
 from api.report_layout import places
 from api.server import Server
 
@@ -33,7 +32,7 @@ def router(server: Server) -> APIRouter:
 def _public(router: APIRouter, server: Server) -> None:
     projection = server.engine.hub.projection
 
-    @router.get("/market", tags=["market"], openapi_extra=says(answers.MarketState, private=False))
+    @router.get("/market", tags=["market"], openapi_extra=says(messages.MarketState, private=False))
     async def market() -> Response:
         """The rules, the open slots and every halt."""
         return answered(projection.market())
@@ -51,7 +50,7 @@ def _public(router: APIRouter, server: Server) -> None:
         """The feeder: where its buses are drawn, its branches, and the voltage band [pu]."""
         return answered(_feeder(server))
 
-    @router.get("/grid", tags=["grid"], openapi_extra=says(GridState, private=False))
+    @router.get("/grid", tags=["grid"], openapi_extra=says(messages.GridState, private=False))
     async def grid() -> Response:
         """State of the grid in the last slot whose gate has closed."""
         return answered(server.engine.grid())
@@ -108,7 +107,7 @@ def _account(router: APIRouter, desk: Desk) -> None:
         """Own resting orders."""
         return answered(engine.hub.projection.own_orders(desk.participant(request)))
 
-    @router.get("/account", tags=["account"], openapi_extra=says(answers.Account))
+    @router.get("/account", tags=["account"], openapi_extra=says(messages.Account))
     async def account(request: Request) -> Response:
         """Own balances, contracts and forecast."""
         name = desk.participant(request)

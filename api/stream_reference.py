@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-from types import ModuleType
 from typing import get_args, get_type_hints
 
 import msgspec
@@ -30,17 +29,17 @@ they are text (ISO 8601 UTC). Levels of a book are `[price, Wh]`.
 def markdown() -> str:
     """The whole page. The same program gives the same text."""
     parts = [_HEAD, "\n## What a client says\n\nThe first frame is `auth`. `id` is repeated in the answer.\n"]
-    parts += [_told(schemas, kind, f"`{kind.__struct_config__.tag}`") for kind in REQUESTS]
-    parts += [_told(schemas, kind, kind.__name__) for kind in (schemas.NewOrder, schemas.Change)]
+    parts += [_told(kind, f"`{kind.__struct_config__.tag}`") for kind in REQUESTS]
+    parts += [_told(kind, kind.__name__) for kind in (schemas.NewOrder, schemas.Change)]
     parts.append("\n## What is answered\n")
-    parts += [_told(schemas, kind, f"`{kind.__struct_config__.tag}`") for kind in REPLIES]
-    parts += [_told(schemas, kind, kind.__name__) for kind in (schemas.Result, schemas.Limits)]
+    parts += [_told(kind, f"`{kind.__struct_config__.tag}`") for kind in REPLIES]
+    parts += [_told(kind, kind.__name__) for kind in (schemas.Result, schemas.Limits)]
     parts.append(
-        "\n## What is heard on a channel\n\nEvery message has `ch`, `seq` and, unless it is a snapshot, `prev`.\n"
+        "\n## What is heard on a channel\n\nAn update follows the message of number `prev`; a snapshot starts anew.\n"
     )
     for name, (snapshot, update) in messages.CHANNELS.items():
-        parts.append(f"\n### Channel {name}\n\nSnapshot (`type` is `snapshot`):\n\n{fields(messages, snapshot)}")
-        parts.append(f"\nUpdate:\n\n{fields(messages, update)}")
+        parts.append(f"\n### Channel {name}\n\nSnapshot (`type` is `snapshot`):\n\n{fields(snapshot)}")
+        parts.append(f"\nUpdate:\n\n{fields(update)}")
         items = get_type_hints(update).get("items")
         kinds = [kind for item in get_args(items) for kind in (get_args(item) or (item,))]
         for kind in kinds:
@@ -48,7 +47,7 @@ def markdown() -> str:
                 parts.append(_item(kind))
     parts.append("\n## Parts\n")
     whole = (messages.OpenSlot, messages.SlotForecast, messages.HaltInForce, messages.Depth, messages.DepthChange)
-    parts += [_told(messages, kind, kind.__name__) for kind in (*whole, messages.OwnOrder, messages.OwnForecast)]
+    parts += [_told(kind, kind.__name__) for kind in (*whole, messages.OwnOrder, messages.OwnForecast)]
     parts.append(
         "\n## Codes\n\nOf the doors; those of the exchange are among [its messages](messages.md#refusals).\n\n"
     )
@@ -57,15 +56,15 @@ def markdown() -> str:
     return "".join(parts)
 
 
-def _told(module: ModuleType, kind: type[msgspec.Struct], title: str) -> str:
+def _told(kind: type[msgspec.Struct], title: str) -> str:
     said = inspect.cleandoc(kind.__doc__ or "")
-    return f"\n### {title}\n\n" + (f"{said}\n\n" if said else "") + fields(module, kind)
+    return f"\n### {title}\n\n" + (f"{said}\n\n" if said else "") + fields(kind)
 
 
 def _item(kind: type[msgspec.Struct]) -> str:
     tag, said = kind.__struct_config__.tag, inspect.cleandoc(kind.__doc__ or "")
     name = f"Item `{tag}`" if tag else "Item"
-    return f"\n{name}: {said}\n\n" + fields(messages, kind)
+    return f"\n{name}: {said}\n\n" + fields(kind)
 
 
 if __name__ == "__main__":

@@ -164,7 +164,10 @@ class Slot:
         response = self._wires.response()
         if response is None or not point.solve(none) or not point.inside():
             return nothing
-        kept, loading = self._wires.rows(every=False), point.loading()
+        loading = point.loading()
+        if loading is None:
+            return nothing
+        kept = self._wires.rows(every=False)
         state = np.zeros((2, len(kept.names)))
         point.trace(kept, state)
         margin = np.abs(kept.bound - np.hypot(*state)) - UNSURE * kept.bound - 2
@@ -224,7 +227,8 @@ class Slot:
         for lane, point in zip(self.lanes, self.points, strict=True):
             if not point.solve(self.scheduled(lane, match)) or not point.inside():
                 break
-            found = _slopes(response, point.loading(), RADII_PU[self._radius])
+            loading = point.loading()
+            found = None if loading is None else _slopes(response, loading, RADII_PU[self._radius])
             if found is None:
                 break
             bounds.append(found)

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grid import phase_network, phase_tree
-from grid.certificate import Loading
 from grid.feeder import Feeder
 from grid.limits import ratios
 from grid.network import BASE_VA
@@ -207,9 +206,8 @@ class PhasePoint:
         at = self._found.values[which, position] * units
         state[0], state[1] = np.rint(at.real), np.rint(at.imag)
 
-    def loading(self) -> Loading:
-        """Raises NotImplementedError: there is no certificate to load."""
-        raise NotImplementedError("three-phase wires have no certificate")
+    def loading(self) -> None:
+        """None, as the wires have no response: every question goes to the power flow."""
 
     def fill(self, rows: Rows, state: Floats, sensitivity: Floats) -> float:
         net, wires, here = self._wires.network, self._wires, self._found

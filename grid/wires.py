@@ -68,8 +68,8 @@ class Point(Protocol):
     def trace(self, rows: Rows, state: Floats) -> None:
         """Write that state (2, R) alone, as `fill` does."""
 
-    def loading(self) -> Loading:
-        """What a certificate must know of that state; the nodes are those of `Wires.response`."""
+    def loading(self) -> Loading | None:
+        """What a certificate must know of that state, at the nodes of `Wires.response`; None where that is None."""
 
     def fit(self, schedule: Ints, inject: int, withdraw: int, lots: int, lot: int) -> tuple[int, str]:
         """Most lots, up to `lots`, that may move from connection `withdraw` to `inject` by AC, and what binds if fewer.

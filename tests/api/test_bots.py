@@ -78,7 +78,7 @@ def test_the_battery_owner_keeps_within_its_store(live: Live, tmp_path: Path) ->
     check_battery([sys.executable, str(path)], live)
 
 
-@pytest.mark.skipif(NODE is None, reason="no node here")
+@pytest.mark.skipif(NODE is None, reason="node is not installed; install Node.js to try the battery in JavaScript")
 def test_the_battery_owner_in_javascript_does_the_same(live: Live, tmp_path: Path) -> None:
     assert NODE is not None
     found = subprocess.run([NODE, *FLAG, "-e", "process.exit(typeof WebSocket === 'function' ? 0 : 1)"], check=False)
