@@ -114,7 +114,7 @@ def audit(
 def _few_collections() -> Iterator[None]:
     """Let Python look for cycles seldom: an audit makes millions of objects and none, which costs a fifth of it."""
     before = gc.get_threshold()
-    gc.set_threshold(200_000, 50, 50)
+    gc.set_threshold(1_000_000, 50, 50)
     try:
         yield
     finally:

@@ -52,18 +52,8 @@ class Order(NamedTuple):
     """Its connection, -1 for the utility's."""
 
 
-class _Fill(NamedTuple):
-    """An event of the kernel as plain integers, in the order of `kernel.EVENT`."""
-
-    kind: int
-    flags: int
-    message: int
-    handle: int
-    resting: int
-    level: int
-    row: int
-    quantity: int
-    wanted: int
+Told = tuple[int, int, int, int, int, int, int, int, int]
+"""An event of the kernel as plain integers: the fields of `kernel.EVENT` in order."""
 
 
 def vain(events: list[Event]) -> list[Event]:
@@ -127,7 +117,8 @@ class Book:
 
     def add(self, number: int, participant: str, side: Side, source: str, node: int) -> Order:
         """Make an order known, so that messages can speak of its handle."""
-        order = Order(number, self.slot, len(self.orders), participant, side, source, node)
+        # A named tuple's own constructor takes twice as long, and every order of a market comes by here.
+        order = tuple.__new__(Order, (number, self.slot, len(self.orders), participant, side, source, node))
         self.orders.append(order)
         return order
 
@@ -223,8 +214,10 @@ class Book:
 
     def crossed(self) -> bool:
         """True if resting orders might trade: some cross, and spread or schedule have changed since they were tried."""
+        if self._settled == self._moment():
+            return False
         bid, _, ask, _ = kernel.top_of_book(self._books)
-        return bool(bid >= 0 and ask >= 0 and bid - ask >= self.spread and self._settled != self._moment())
+        return bool(bid >= 0 and ask >= 0 and bid - ask >= self.spread)
 
     def run(self, messages: NDArray[Any], gate: Gate) -> list[tuple[int, Event]]:
         """Process messages (`kernel.MESSAGE`) in order; the gate answers what the rows cannot decide.
@@ -254,8 +247,7 @@ class Book:
                 self._events,
                 cursor,
             )
-            fills = map(_Fill._make, self._events[: int(cursor["count"][0])].tolist())
-            events.extend((fill.message, self._event(fill)) for fill in fills)
+            self._tell(self._events[: int(cursor["count"][0])].tolist(), events)
             if status == kernel.DONE:
                 return events
             if status == kernel.ASK:
@@ -323,41 +315,45 @@ class Book:
     def price(self, level: int) -> int:
         return self._floor + level * self._tick
 
-    def _event(self, fill: _Fill) -> Event:
-        if fill.kind == kernel.TRADE:
-            return self._traded(fill)
-        number = self.orders[fill.handle].number
-        if fill.kind == kernel.LIMITED:
-            resting = self.orders[fill.resting].number
-            return Limited(number, resting, fill.wanted, fill.quantity, self._constraint(fill.row))
-        if fill.kind == kernel.CANCELLED:
-            if fill.flags == kernel.WHY_EXPIRED:
-                return Expired(number, fill.quantity)
-            return Cancelled(number, fill.quantity, _WHY[fill.flags])
-        if fill.kind == kernel.AMENDED:
-            return Amended(number, self.price(fill.level), fill.quantity, "kept" if fill.flags else "lost")
-        if fill.kind == kernel.BOOK_FULL:
-            return Rejected("BOOK_FULL", f"{self._most} orders rest in this slot; use ioc or wait")
-        if fill.kind == kernel.WOULD_TRADE:
-            return Rejected("WOULD_TRADE", "a post-only order may not trade at once; change its price", "price")
-        return closed(number)
+    def _tell(self, told: list[Told], events: list[tuple[int, Event]]) -> None:
+        """Add what the kernel told, the commonest kinds first: every order of a market comes by here."""
+        orders, floor, tick = self.orders, self._floor, self._tick
+        for kind, flags, message, handle, resting, level, row, quantity, wanted in told:
+            event: Event
+            if kind == kernel.AMENDED:
+                event = Amended(orders[handle].number, floor + level * tick, quantity, "kept" if flags else "lost")
+            elif kind == kernel.TRADE:
+                event = self._traded(orders[handle], orders[resting], floor + level * tick, quantity, flags)
+            elif kind == kernel.LIMITED:
+                pair = orders[handle].number, orders[resting].number
+                event = Limited(*pair, wanted, quantity, self._constraint(row))
+            elif kind == kernel.CANCELLED and flags == kernel.WHY_EXPIRED:
+                event = Expired(orders[handle].number, quantity)
+            elif kind == kernel.CANCELLED:
+                event = Cancelled(orders[handle].number, quantity, _WHY[flags])
+            elif kind == kernel.BOOK_FULL:
+                event = Rejected("BOOK_FULL", f"{self._most} orders rest in this slot; use ioc or wait")
+            elif kind == kernel.WOULD_TRADE:
+                event = Rejected("WOULD_TRADE", "a post-only order may not trade at once; change its price", "price")
+            else:
+                event = closed(orders[handle].number)
+            events.append((message, event))
 
-    def _traded(self, fill: _Fill) -> Traded:
-        incoming, resting = self.orders[fill.handle], self.orders[fill.resting]
+    def _traded(self, incoming: Order, resting: Order, price: int, quantity: int, flags: int) -> Traded:
         buy, sell = (resting, incoming) if resting.side == "buy" else (incoming, resting)
         return Traded(
-            slot=self.slot,
-            price=self.price(fill.level),
-            quantity=fill.quantity,
-            buyer=buy.participant,
-            seller=sell.participant,
-            buy_order=buy.number,
-            sell_order=sell.number,
-            resting=resting.side,
-            buy_flexible=bool(fill.flags & kernel.BUY_FLEXIBLE),
-            sell_flexible=bool(fill.flags & kernel.SELL_FLEXIBLE),
-            source=sell.source,
-            fee=self._fees.of(buy.node, sell.node),
+            self.slot,
+            price,
+            quantity,
+            buy.participant,
+            sell.participant,
+            buy.number,
+            sell.number,
+            resting.side,
+            bool(flags & kernel.BUY_FLEXIBLE),
+            bool(flags & kernel.SELL_FLEXIBLE),
+            sell.source,
+            self._fees.of(buy.node, sell.node),
         )
 
     def _constraint(self, row: int) -> str:

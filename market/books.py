@@ -49,6 +49,10 @@ class Books:
     def __getitem__(self, slot: int) -> Book:
         return self._books[slot]
 
+    def get(self, slot: int) -> Book | None:
+        """The book of a slot, None if it is not open."""
+        return self._books.get(slot)
+
     def slots(self) -> list[int]:
         """Slots that trade now, earliest first."""
         return sorted(self._books)
@@ -103,7 +107,7 @@ class Books:
     def run(self, slot: int, messages: Sequence[Message]) -> list[tuple[int, Event]]:
         """Process messages of one slot; returns events, each with the position of the message that caused it."""
         told = self._limited(slot).run(pack(messages), self.gate)
-        self._deliveries.note(event for _, event in told)
+        self._deliveries.note([event for _, event in told])
         return told
 
     def attempt(self, orders: Sequence[tuple[Order, Message]]) -> tuple[bool, list[Event]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from market import identities, kernel
 from market.agenda import Agenda
 from market.book import Order, Top, closed
-from market.books import NEVER, Books
+from market.books import NEVER, Books, Message
 from market.capacity import Gate
 from market.delivery import Deliveries
 from market.events import Accepted, Cancelled, Entry, Event, Halted, Rejected, Settled
@@ -63,14 +63,17 @@ class _Batch:
     def __init__(self, commands: Sequence[Command]) -> None:
         self.commands = commands
         self.events: list[list[Event]] = [[] for _ in commands]
-        self.messages: dict[int, list[tuple[int, ...]]] = {}
-        self.places: dict[int, list[int]] = {}
+        self.lanes: dict[int, tuple[list[Message], list[int]]] = {}
+        """Per slot the orders and the places of their commands."""
         self.named: dict[tuple[str, str], int] = {}
         """Place of each order that a client named, until its answer is known."""
 
-    def add(self, slot: int, place: int, message: tuple[int, ...]) -> None:
-        self.messages.setdefault(slot, []).append(message)
-        self.places.setdefault(slot, []).append(place)
+    def add(self, slot: int, place: int, message: Message) -> None:
+        lane = self.lanes.get(slot)
+        if lane is None:
+            lane = self.lanes[slot] = [], []
+        lane[0].append(message)
+        lane[1].append(place)
 
 
 class Exchange:
@@ -257,12 +260,12 @@ class Exchange:
             return
         if order.client_order_id and self._answered(order, place, batch):
             return
-        if order.slot not in self._books:
+        book = self._books.get(order.slot)
+        if book is None:
             events.append(self._not_open(order.slot))
             return
         wrong = self.members.refusal(order.participant) or self._intake.problem(order)
         wrong = wrong or self._intake.origins_problem([order], "source")
-        book = self._books[order.slot]
         wrong = wrong or time_problem(order, self._agenda.now or 0, book.spread == NEVER)
         if wrong is not None:
             events.append(wrong)
@@ -306,23 +309,21 @@ class Exchange:
         if isinstance(command, Cancel):
             batch.add(order.slot, place, about(kernel.CANCEL, order))
             return
-        wrong = self.members.refusal(command.participant) or self._intake.amend_problem(command)
-        if wrong is not None:
-            events.append(wrong)
+        message = self.members.refusal(command.participant) or self._intake.amendment(command, order)
+        if isinstance(message, Rejected):
+            events.append(message)
             return
-        batch.add(order.slot, place, self._intake.amendment(command, order))
+        batch.add(order.slot, place, message)
 
     def _flush(self, batch: _Batch) -> None:
         """Run the pending orders of each slot, put the events to their commands, and remember answers to named ones."""
-        for slot, messages in batch.messages.items():
-            places = batch.places[slot]
+        for slot, (messages, places) in batch.lanes.items():
             for message, event in self._books.run(slot, messages):
                 events = batch.events[places[message]]
                 if type(event) is Rejected and event.code in REPLACING:
                     events.clear()
                 events.append(event)
-        batch.messages.clear()
-        batch.places.clear()
+        batch.lanes.clear()
         for place in batch.named.values():
             command = batch.commands[place]
             assert isinstance(command, Submit)

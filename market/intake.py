@@ -46,27 +46,43 @@ class Intake:
         if settings.settlement is not None:
             dearest = max(dearest + settings.settlement.surcharge, settings.settlement.curtailment)
         self.largest = MAX_EXACT // max(dearest, HEADROOM)
+        self._range = settings.price_floor, settings.price_cap, settings.tick, settings.lot
+
+    def _sound(self, price: object, quantity: object) -> bool:
+        """Whether both are as they should be, at once; `rules` say what is wrong, and take several times as long."""
+        floor, cap, tick, lot = self._range
+        return (
+            type(price) is int
+            and floor <= price <= cap
+            and not (price - floor) % tick
+            and type(quantity) is int
+            and 0 < quantity <= self.largest
+            and not quantity % lot
+        )
 
     def problem(self, order: Submit | Leg) -> Rejected | None:
         """What is wrong with an order's own values; None if nothing."""
+        plain = (order.side == "buy" and not order.source) or (order.side == "sell" and order.source in self._bits)
+        if plain and not order.sources and self._sound(order.price, order.quantity):
+            return None
         return rules.submit_problem(order, self.settings, self.largest)
 
     def origins_problem(self, orders: Sequence[Submit | Leg], field: str) -> Rejected | None:
         """Refusal of orders that together name more origins of energy than a market tells apart; None if they fit."""
-        fresh = {name for order in orders for name in (order.source, *order.sources) if name not in self._bits}
-        if len(self._bits) + len(fresh) <= rules.MAX_SOURCES:
+        bits = self._bits
+        if all(order.source in bits and not order.sources for order in orders):
+            return None
+        fresh = {name for order in orders for name in (order.source, *order.sources) if name not in bits}
+        if len(bits) + len(fresh) <= rules.MAX_SOURCES:
             return None
         most = rules.MAX_SOURCES - 1
         return rules.reject("BAD_SOURCE", f"the market knows {most} sources; {min(fresh)!r} is one more", field)
 
-    def amend_problem(self, command: Amend) -> Rejected | None:
-        """What is wrong with an amendment's own values; None if nothing."""
-        return rules.amend_problem(command, self.settings, self.largest)
-
     def message(self, order: Submit | Leg, known: Order) -> tuple[int, ...]:
         """An order that has no problem; a leg of a basket is immediate. Gives every new origin a bit of its own."""
-        for name in (order.source, *order.sources):
-            self._bits.setdefault(name, len(self._bits))
+        if order.source not in self._bits or order.sources:
+            for name in (order.source, *order.sources):
+                self._bits.setdefault(name, len(self._bits))
         force = kernel.IOC if isinstance(order, Leg) else _FORCE[order.time_in_force]
         origins = 1 << self._bits[order.source]
         if order.side == "buy":
@@ -85,16 +101,21 @@ class Intake:
             origins,
         )
 
-    def amendment(self, command: Amend, order: Order) -> tuple[int, ...]:
-        """An amendment that has no problem, to a known order."""
+    def amendment(self, command: Amend, order: Order) -> tuple[int, ...] | Rejected:
+        """An amendment of a known order, or what is wrong with its own values."""
         price, quantity = command.price, command.quantity
-        level = -1 if price is None else (price - self.settings.price_floor) // self.settings.tick
-        return about(kernel.AMEND, order, level, -1 if quantity is None else quantity)
+        if not self._sound(price, quantity):
+            wrong = rules.amend_problem(command, self.settings, self.largest)
+            if wrong is not None:
+                return wrong
+        floor, _, tick, _ = self._range
+        level = -1 if price is None else (price - floor) // tick
+        return kernel.AMEND, 0, 0, 0, 0, -1, -1, level, order.handle, -1 if quantity is None else quantity, 0
 
 
-def about(kind: int, order: Order, level: int = -1, quantity: int = 0) -> tuple[int, ...]:
+def about(kind: int, order: Order) -> tuple[int, ...]:
     """A message about an order that is known, as the fields of `kernel.MESSAGE`."""
-    return kind, 0, 0, 0, 0, -1, -1, level, order.handle, quantity, 0
+    return kind, 0, 0, 0, 0, -1, -1, -1, order.handle, 0, 0
 
 
 @cache

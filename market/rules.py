@@ -211,6 +211,8 @@ def time_problem(order: Submit, now: int, collects: bool) -> Rejected | None:
     `collects`: orders only rest now, for an auction to come.
     """
     force = order.time_in_force
+    if force == "gtc" and not order.post_only and not order.good_till:
+        return None
     if collects and (force in ("ioc", "fok") or order.post_only):
         told = f"orders of slot {order.slot} rest for an auction now; use gtc or gtd without post_only"
         return reject("NOT_IN_AUCTION", told, "time_in_force")
