@@ -96,8 +96,7 @@ class Desk:
 
     async def carry_out(self, principal: Principal, wanted: gateway.Request) -> Response:
         """Have the engine do what a frame says, and answer its results."""
-        answers = self.server.submit(principal, wanted, self.server.allowance(principal))
-        return self._results(await answers if answers is not None else [])
+        return self._results(await self.server.submit(principal, wanted, self.server.allowance(principal)))
 
     async def administer(self, command: Command) -> Response:
         """Have the engine carry out an operator's command, and answer its result."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from api.projection import PRIVATE, PUBLIC, Item, Key, Projection
 from market.events import Entry
@@ -25,8 +26,6 @@ TAIL = 200
 BEATEN = ("book", "grid", "system", "account")
 """Channels that tell at a beat what has changed; their numbers are not those of single entries."""
 
-Depth = Callable[[int], tuple[list[tuple[int, int]], list[tuple[int, int]]]]
-"""Bids and asks of an open slot as (price, Wh), best first."""
 Snapshot = Callable[[str], Item]
 """The present state of a channel, for one participant."""
 
@@ -96,14 +95,13 @@ class Channel:
 class Hub:
     """All channels of one market. It hears of entries only after they are durable."""
 
-    def __init__(self, depth: Depth, forecast: Callable[[str], Item], grid: Callable[[], Item]) -> None:
-        """`depth` gives the book of an open slot, `forecast` what a participant has to trade, `grid` its state."""
+    def __init__(self, forecast: Callable[[str], Item], grid: Callable[[], Item]) -> None:
+        """`forecast` gives what a participant has to trade, `grid` the state of the wires."""
         self.projection = Projection()
-        self._depth, self._forecast, self._grid = depth, forecast, grid
+        self._forecast, self._grid = forecast, grid
         self._channels: dict[Key, Channel] = {}
         self._books: dict[int, tuple[dict[int, int], dict[int, int]]] = {}
         """Slot -> the levels that the book channel has told of."""
-        self._changed: set[int] = set()
         self._restart = 0
         """Number of the last entry that was in the journal when this hub began."""
         self._slots: frozenset[int] = frozenset()
@@ -143,9 +141,9 @@ class Hub:
         self.publish(past)
         self._restart = self.projection.seq
         self._slots = frozenset(self.projection.open)
-        for slot in self._changed:
+        for slot in self.projection.changed:
             self._book_changes(slot)
-        self._changed.clear()
+        self.projection.changed.clear()
         self.projection.touched.clear()
         for (name, _), channel in self._channels.items():
             if name in BEATEN:
@@ -153,14 +151,11 @@ class Hub:
 
     def publish(self, entries: Iterable[Entry]) -> None:
         """Tell what follows from entries, which must be durable. The book follows at the next `beat`."""
+        take, channels = self.projection.take, self._channels
         for entry in entries:
-            for (name, owner), items in self.projection.take(entry):
-                self.channel(name, owner).publish(entry.seq, {"items": items})
-            slot = getattr(entry.command, "slot", None)
-            if isinstance(slot, int):
-                self._changed.add(slot)
-            else:
-                self._changed |= self.projection.open
+            for key, items in take(entry).items():
+                channel = channels.get(key) or self.channel(*key)
+                channel.publish(entry.seq, {"items": items})
 
     def announce(self, name: str, item: Item) -> None:
         """Something that is not from the journal, such as the state of the grid or an alarm; told at a next `beat`."""
@@ -168,8 +163,8 @@ class Hub:
 
     def beat(self) -> None:
         """Tell what has changed in the books and accounts since the last call."""
-        changed = [self._book_changes(slot) for slot in sorted(self._changed)]
-        self._changed.clear()
+        changed = [self._book_changes(slot) for slot in sorted(self.projection.changed)]
+        self.projection.changed.clear()
         slots = [change for change in changed if change is not None]
         if slots:
             self.channel("book").publish(self.projection.seq, {"slots": slots})
@@ -200,24 +195,26 @@ class Hub:
     def _tail(self, name: str) -> Item:
         """What a channel told of late, each item with the number of its message."""
         late = [*self.channel(name).messages][-TAIL:]
-        return {"items": [{"seq": message.seq} | item for message in late for item in message.body["items"]]}
+        return {"items": [replace(item, seq=message.seq) for message in late for item in message.body["items"]]}
 
     def _book_changes(self, slot: int) -> Item | None:
         """Levels that are other than told; energy 0 where one is gone. None if nothing is."""
         if slot not in self.projection.open:
             return {"slot": slot, "closed": True} if self._books.pop(slot, None) is not None else None
-        now = tuple(dict(side) for side in self._depth(slot))
-        told = self._books.get(slot, ({}, {}))
-        self._books[slot] = (now[0], now[1])
-        bids, asks = (
+        bids, asks = self.projection.books[slot]
+        now, told = (bids.copy(), asks.copy()), self._books.get(slot, ({}, {}))
+        self._books[slot] = now
+        changes = [
             [[price, wh] for price, wh in new.items() if old.get(price) != wh]
             + [[price, 0] for price in old if price not in new]
             for old, new in zip(told, now, strict=True)
-        )
-        return {"slot": slot, "bids": bids, "asks": asks} if bids or asks else None
+        ]
+        return {"slot": slot, "bids": changes[0], "asks": changes[1]} if any(changes) else None
 
     def _book_snapshot(self) -> Item:
         told: dict[str, Any] = defaultdict(list)
         for slot, (bids, asks) in sorted(self._books.items()):
-            told["slots"].append({"slot": slot, "bids": [*map(list, bids.items())], "asks": [*map(list, asks.items())]})
+            told["slots"].append(
+                {"slot": slot, "bids": sorted(bids.items(), reverse=True), "asks": sorted(asks.items())}
+            )
         return {"slots": told["slots"]}

@@ -20,6 +20,7 @@ from api.console import note, say
 from api.errors import CommandError, Exit
 from api.runtime import Engine
 from api.server import Server
+from api.wire import Wire
 from grid.feeder import Feeder
 from grid.gate import build
 from market.capacity import Gate
@@ -83,7 +84,7 @@ class Web(uvicorn.Server):
     def __init__(self, application: FastAPI, server: Server, door: Door, listening: Callable[[int], None]) -> None:
         super().__init__(
             uvicorn.Config(
-                application, host=door.host, port=door.port, log_level="warning", ws="websockets-sansio", loop=LOOP,
+                application, host=door.host, port=door.port, log_level="warning", ws=Wire, loop=LOOP,
                 ws_per_message_deflate=False, ws_max_size=2 * server.limits.frame_bytes, ssl_certfile=door.cert,
                 ssl_keyfile=door.key, timeout_graceful_shutdown=5, server_header=False,
             )

@@ -175,7 +175,7 @@ class Resumed(Item, frozen=True):
     scope: Scope
 
 
-class Trade(Item, frozen=True):
+class Trade(Item, frozen=True, omit_defaults=True):
     """A trade as everybody sees it; `trade` is its name."""
 
     trade: str
@@ -191,7 +191,7 @@ class Trade(Item, frozen=True):
     """In a snapshot: number of the message that told it."""
 
 
-class Limited(Item, frozen=True):
+class Limited(Item, frozen=True, omit_defaults=True):
     """The wires carried only `admitted` of `wanted` Wh; see the event `limited`."""
 
     constraint: str

@@ -7,18 +7,18 @@ carries the number of the entry it comes from, its number never changes, whateve
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import msgspec
 
+from api import messages
 from market.events import (
     Accepted,
     Amended,
     Cancelled,
     Corrected,
     Entry,
-    Event,
     Expired,
     GateClosed,
     Granted,
@@ -30,7 +30,7 @@ from market.events import (
     Settled,
     Traded,
 )
-from market.ledger import fold, postings
+from market.ledger import MOVING, fold, postings
 from market.orders import (
     AdvanceClock,
     Amend,
@@ -45,12 +45,18 @@ from market.orders import (
 )
 from market.slots import SlotClock, parse_time
 
+CAME: dict[str, Literal["buy", "sell", ""]] = {"buy": "sell", "sell": "buy", "both": ""}
+"""Side that rested -> side that came later; in an auction none did."""
 PUBLIC = ("market", "book", "trades", "limits", "grid", "system")
 PRIVATE = ("orders", "account")
 
 Key = tuple[str, str]
 """A channel and its owner; the owner of a public one is empty."""
 Item = dict[str, Any]
+Items = dict[Key, list[messages.Told]]
+"""What is told, by channel."""
+Ladder = list[tuple[int, int]]
+"""Levels (price, Wh), best first."""
 
 
 class OpenOrder(msgspec.Struct):
@@ -78,7 +84,7 @@ class Projection:
         """The market's time, ISO 8601 UTC."""
         self.open: set[int] = set()
         """Slots that trade."""
-        self.forecast: dict[int, Item] = {}
+        self.forecast: dict[int, messages.SlotForecast] = {}
         """Slot -> what flows anyway [Wh], fed in and drawn; of the slots that trade."""
         self.halts: set[Key] = set()
         """Scope and participant of every halt in force."""
@@ -90,7 +96,18 @@ class Projection:
         """(account, asset) -> received less given."""
         self.touched: set[str] = set()
         """Accounts that have changed since somebody last emptied this set."""
+        self.books: dict[int, tuple[dict[int, int], dict[int, int]]] = {}
+        """Slot that trades -> bids and asks as price -> Wh, in no order."""
+        self.changed: set[int] = set()
+        """Slots whose book has changed since somebody last emptied this set."""
         self._owner: dict[int, str] = {}
+        """Of every order that has rested, until its slot's gate closes."""
+        self._tellers: dict[type, Callable[[Entry, int, Any, Items], None]] = {
+            Traded: self._trade, Accepted: self._accept, Cancelled: self._cancel, Rejected: self._reject,
+            Amended: self._amend, Expired: self._expire, Limited: self._limit, Opened: self._open,
+            GateClosed: self._close, Settled: self._settle, Corrected: self._correct, Granted: self._grant,
+            Halted: self._halt, Resumed: self._resume,
+        }  # fmt: skip
         self._numbers: dict[int, list[int]] = defaultdict(list)
         """Orders to forget once a slot's gate has closed."""
 
@@ -99,140 +116,184 @@ class Projection:
         s = self.settings
         return SlotClock(s.slot_seconds * 10**9, s.opens_before_seconds * 10**9, s.gate_before_seconds * 10**9)
 
-    def take(self, entry: Entry) -> list[tuple[Key, list[Item]]]:
-        """Take in the next entry; returns what it tells, by channel."""
+    def take(self, entry: Entry) -> Items:
+        """Take in the next entry; returns what it tells."""
         self.seq = entry.seq
-        command = entry.command
-        told: dict[Key, list[Item]] = defaultdict(list)
-        refused = any(type(event) is Rejected for event in entry.events)
-        if isinstance(command, CreateMarket) and not refused:
-            self.settings = command.settings
-        elif isinstance(command, AdvanceClock) and not refused:
-            self.now = command.now
-        elif isinstance(command, UpdateGrid) and not refused:
-            fed, drawn = (sum(max(sign * wh, 0) for wh in command.baseline) for sign in (1, -1))
-            self.forecast[command.slot] = {"slot": command.slot, "supply": fed, "demand": drawn}
-            told["market", ""].append({"type": "forecast"} | self.forecast[command.slot])
+        told: Items = defaultdict(list)
+        if type(entry.command) is not Submit:
+            self._command(entry, told)
+        moves = False
         for place, event in enumerate(entry.events):
-            self._tell(entry, place, event, told)
-        for posting in postings(entry, self.settings) if not refused else ():
-            fold([posting], self.balances)
-            self.touched.add(posting.account)
-        return list(told.items())
+            kind = type(event)
+            teller = self._tellers.get(kind)
+            if teller is not None:
+                teller(entry, place, event, told)
+            moves = moves or kind in MOVING
+        if moves:
+            moved = postings(entry, self.settings)
+            fold(moved, self.balances)
+            self.touched.update(posting.account for posting in moved)
+        return told
 
-    def _tell(self, entry: Entry, place: int, event: Event, told: dict[Key, list[Item]]) -> None:
-        match event:
-            case Traded():
-                self._trade(f"{entry.seq}.{place}", event, told)
-            case Opened(slot):
-                self.open.add(slot)
-                told["market", ""].append(self._times(slot) | {"type": "opened"})
-            case GateClosed(slot):
-                self._close(slot)
-                told["market", ""].append({"type": "gate_closed", "slot": slot})
-            case Settled(slot):
-                self.contracted.pop(slot, None)
-                told["market", ""].append({"type": "settled", "slot": slot})
-                for name, metered, contracted, imbalance in event.lines:
-                    line = {"metered": metered, "contracted": contracted, "imbalance": imbalance}
-                    told["orders", name].append({"type": "settled", "slot": slot} | line)
-            case Corrected(slot):
-                for name, _, metered, contracted in event.lines:
-                    line = {"metered": metered, "contracted": contracted, "imbalance": metered - contracted}
-                    told["orders", name].append({"type": "corrected", "slot": slot, "run": event.run} | line)
-            case Halted(scope, participant):
-                self.halts.add((scope, participant))
-                self._stopped("halted", scope, participant, told)
-            case Resumed(scope, participant):
-                self.halts.discard((scope, participant))
-                self._stopped("resumed", scope, participant, told)
-            case Granted(slot):
-                told["market", ""].append({"type": "auction_limited", "slot": slot, "binding": list(event.binding)})
-            case Limited():
-                limited = {"constraint": event.constraint, "wanted": event.wanted, "admitted": event.admitted}
-                told["limits", ""].append({"type": "limited"} | limited)
-                if owner := self._owner.get(event.order):
-                    told["orders", owner].append({"type": "limited", "order": event.order} | limited)
-            case Accepted() | Rejected() | Amended() | Cancelled() | Expired():
-                self._order(entry, event, told)
+    def depth(self, slot: int) -> tuple[Ladder, Ladder]:
+        """Bids and asks of an open slot as (price, Wh), best first. Raises KeyError for another slot."""
+        bids, asks = self.books[slot]
+        return sorted(bids.items(), reverse=True), sorted(asks.items())
 
-    def _order(
-        self, entry: Entry, event: Accepted | Rejected | Amended | Cancelled | Expired, told: dict[Key, list[Item]]
-    ) -> None:
-        """What concerns one order goes to its owner."""
+    def _command(self, entry: Entry, told: Items) -> None:
+        """What a command itself says, if it was not refused."""
         command = entry.command
-        match event:
-            case Accepted(order):
-                if order == entry.seq and isinstance(command, Submit):
-                    mine = OpenOrder(
-                        order, command.slot, command.side, command.price, command.quantity, 0, command.flexible,
-                        command.client_order_id,
-                    )  # fmt: skip
-                    self._know(order, command.participant, command.slot)
-                    self.orders[command.participant][order] = mine
-                    told["orders", command.participant].append({"type": "accepted"} | msgspec.to_builtins(mine))
-                elif order == entry.seq and isinstance(command, Basket):
-                    self._know(order, command.participant, max(leg.slot for leg in command.legs))
-            case Rejected(code, reason, field):
-                if isinstance(command, Submit | Amend | Cancel | MassCancel | Basket):
-                    item = {"type": "rejected", "code": code, "reason": reason, "field": field}
-                    told["orders", command.participant].append(item)
-            case Amended(number, price, quantity, priority):
-                owner = self._owner[number]
-                resting = self.orders[owner].get(number)
-                if resting is not None:
-                    resting.price, resting.quantity = price, quantity
-                told["orders", owner].append(
-                    {"type": "amended", "order": number, "price": price, "quantity": quantity, "priority": priority}
-                )
-            case Cancelled(number, quantity, why):
-                owner = self._forget(number)
-                told["orders", owner].append({"type": "cancelled", "order": number, "quantity": quantity, "why": why})
-            case Expired(number, quantity):
-                owner = self._forget(number)
-                told["orders", owner].append({"type": "expired", "order": number, "quantity": quantity})
+        if any(type(event) is Rejected for event in entry.events):
+            return
+        if isinstance(command, CreateMarket):
+            self.settings = command.settings
+        elif isinstance(command, AdvanceClock):
+            self.now = command.now
+        elif isinstance(command, UpdateGrid):
+            fed, drawn = (sum(max(sign * wh, 0) for wh in command.baseline) for sign in (1, -1))
+            self.forecast[command.slot] = messages.SlotForecast(command.slot, fed, drawn)
+            told["market", ""].append(messages.Forecast(command.slot, fed, drawn))
 
-    def _trade(self, name: str, trade: Traded, told: dict[Key, list[Item]]) -> None:
-        shared = {"trade": name, "slot": trade.slot, "price": trade.price, "quantity": trade.quantity}
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def _accept(self, entry: Entry, place: int, event: Accepted, told: Items) -> None:
+        command, order = entry.command, event.order
+        if order != entry.seq:
+            return
+        if isinstance(command, Submit):
+            name = command.participant
+            fields = (
+                order, command.slot, command.side, command.price, command.quantity, 0, command.flexible,
+                command.client_order_id,
+            )  # fmt: skip
+            told["orders", name].append(messages.OwnAccepted(*fields))
+            if command.time_in_force not in ("ioc", "fok"):
+                self.orders[name][order] = mine = OpenOrder(*fields)
+                self._know(order, name, command.slot)
+                self._level(mine, mine.price, mine.quantity)
+        elif isinstance(command, Basket):
+            self._know(order, command.participant, max(leg.slot for leg in command.legs))
+
+    def _reject(self, entry: Entry, place: int, event: Rejected, told: Items) -> None:
+        command = entry.command
+        if isinstance(command, Submit | Amend | Cancel | MassCancel | Basket):
+            refused = messages.OwnRejected(event.code, event.reason, event.field)
+            told["orders", command.participant].append(refused)
+
+    def _amend(self, entry: Entry, place: int, event: Amended, told: Items) -> None:
+        owner = self._owner[event.order]
+        resting = self.orders[owner].get(event.order)
+        if resting is not None:
+            self._level(resting, resting.price, resting.filled - resting.quantity)
+            resting.price, resting.quantity = event.price, event.quantity
+            self._level(resting, resting.price, resting.quantity - resting.filled)
+        amended = messages.OwnAmended(event.order, event.price, event.quantity, event.priority)
+        told["orders", owner].append(amended)
+
+    def _cancel(self, entry: Entry, place: int, event: Cancelled, told: Items) -> None:
+        owner = self._forget(event.order, entry)
+        told["orders", owner].append(messages.OwnCancelled(event.order, event.quantity, event.why))
+
+    def _expire(self, entry: Entry, place: int, event: Expired, told: Items) -> None:
+        owner = self._forget(event.order, entry)
+        told["orders", owner].append(messages.OwnExpired(event.order, event.quantity))
+
+    def _limit(self, entry: Entry, place: int, event: Limited, told: Items) -> None:
+        what = (event.constraint, event.wanted, event.admitted)
+        told["limits", ""].append(messages.Limited(*what))
+        if owner := self._whose(event.order, entry):
+            told["orders", owner].append(messages.OwnLimited(event.order, *what))
+
+    def _trade(self, entry: Entry, place: int, trade: Traded, told: Items) -> None:
+        shared = (f"{entry.seq}.{place}", trade.slot, trade.price, trade.quantity)
         flexible = trade.buy_flexible or trade.sell_flexible
-        came = {"buy": "sell", "sell": "buy"}.get(trade.resting, "")  # in an auction no side came later
-        tape = {"type": "trade", **shared, "side": came, "source": trade.source, "flexible": flexible, "time": self.now}
-        told["trades", ""].append(tape)
+        told["trades", ""].append(messages.Trade(*shared, CAME[trade.resting], trade.source, flexible, self.now))
         book = self.contracted[trade.slot]
-        for side, owner, number, sign in (
+        sides: tuple[tuple[Side, str, int, int], ...] = (
             ("buy", trade.buyer, trade.buy_order, -1),
             ("sell", trade.seller, trade.sell_order, 1),
-        ):
+        )
+        for side, owner, number, sign in sides:
             book[owner] += sign * trade.quantity
             order = self.orders[owner].get(number)
             if order is not None:
                 order.filled += trade.quantity
+                self._level(order, order.price, -trade.quantity)
                 if order.filled >= order.quantity:
-                    self._forget(number)
-            told["orders", owner].append({"type": "trade", **shared, "side": side, "order": number})
+                    del self.orders[owner][number]
+            told["orders", owner].append(messages.OwnTrade(*shared, side, number))
+
+    def _level(self, order: OpenOrder, price: int, energy: int) -> None:
+        """Add energy [Wh] of an order to a level of its book."""
+        levels = self.books[order.slot][order.side == "sell"]
+        left = levels.get(price, 0) + energy
+        if left:
+            levels[price] = left
+        else:
+            levels.pop(price, None)
+        self.changed.add(order.slot)
 
     def _know(self, order: int, participant: str, slot: int) -> None:
         self._owner[order] = participant
         self._numbers[slot].append(order)
 
-    def _close(self, slot: int) -> None:
-        self.open.discard(slot)
-        self.forecast.pop(slot, None)
-        for order in self._numbers.pop(slot, ()):
-            self._owner.pop(order, None)
+    def _whose(self, number: int, entry: Entry) -> str:
+        """Owner of an order, which may be the entry's own; empty if its slot has closed."""
+        if number == entry.seq and isinstance(entry.command, Submit):
+            return entry.command.participant
+        return self._owner.get(number, "")
 
-    def _forget(self, number: int) -> str:
-        owner = self._owner[number]
-        self.orders[owner].pop(number, None)
+    def _forget(self, number: int, entry: Entry) -> str:
+        """Take out an order; returns its owner."""
+        owner = self._whose(number, entry)
+        order = self.orders[owner].pop(number, None)
+        if order is not None:
+            self._level(order, order.price, order.filled - order.quantity)
         return owner
 
-    def _stopped(self, what: str, scope: str, participant: str, told: dict[Key, list[Item]]) -> None:
-        item = {"type": what, "scope": scope}
-        told["market" if scope != "participant" else "orders", participant].append(item)
+    # -- slots and halts ---------------------------------------------------------------------------------------------
 
-    def _times(self, slot: int) -> Item:
+    def _open(self, entry: Entry, place: int, event: Opened, told: Items) -> None:
+        self.open.add(event.slot)
+        self.books[event.slot] = ({}, {})
+        told["market", ""].append(messages.Opened(*self._times(event.slot)))
+
+    def _close(self, entry: Entry, place: int, event: GateClosed, told: Items) -> None:
+        slot = event.slot
+        self.open.discard(slot)
+        self.forecast.pop(slot, None)
+        self.books.pop(slot, None)
+        self.changed.add(slot)
+        for order in self._numbers.pop(slot, ()):
+            self._owner.pop(order, None)
+        told["market", ""].append(messages.GateClosed(slot))
+
+    def _settle(self, entry: Entry, place: int, event: Settled, told: Items) -> None:
+        self.contracted.pop(event.slot, None)
+        told["market", ""].append(messages.SlotSettled(event.slot))
+        for name, *energy in event.lines:
+            told["orders", name].append(messages.OwnSettled(event.slot, *energy))
+
+    def _correct(self, entry: Entry, place: int, event: Corrected, told: Items) -> None:
+        for name, _, metered, contracted in event.lines:
+            energy = (metered, contracted, metered - contracted)
+            told["orders", name].append(messages.OwnCorrected(event.slot, event.run, *energy))
+
+    def _grant(self, entry: Entry, place: int, event: Granted, told: Items) -> None:
+        told["market", ""].append(messages.AuctionLimited(event.slot, list(event.binding)))
+
+    def _halt(self, entry: Entry, place: int, event: Halted, told: Items) -> None:
+        self.halts.add((event.scope, event.participant))
+        told[_stopped(event)].append(messages.Halted(event.scope))
+
+    def _resume(self, entry: Entry, place: int, event: Resumed, told: Items) -> None:
+        self.halts.discard((event.scope, event.participant))
+        told[_stopped(event)].append(messages.Resumed(event.scope))
+
+    def _times(self, slot: int) -> tuple[int, int, int]:
+        """A slot, the closure of its gate and the begin of its delivery [ns since 1970]."""
         clock = self.clock
-        return {"slot": slot, "gate": clock.gate(slot), "start": clock.start(slot)}
+        return slot, clock.gate(slot), clock.start(slot)
 
     # -- snapshots -----------------------------------------------------------------------------------------------
 
@@ -241,7 +302,7 @@ class Projection:
         return {
             "settings": msgspec.to_builtins(self.settings),
             "time": self.now,
-            "slots": [self._times(slot) for slot in sorted(self.open)],
+            "slots": [messages.OpenSlot(*self._times(slot)) for slot in sorted(self.open)],
             "forecast": [line for _, line in sorted(self.forecast.items())],
             "halts": [{"scope": scope} for scope, participant in sorted(self.halts) if not participant],
         }
@@ -266,3 +327,8 @@ class Projection:
     def time(self) -> int:
         """The market's time [ns since 1970]; 0 before its clock was set."""
         return parse_time(self.now) if self.now else 0
+
+
+def _stopped(event: Halted | Resumed) -> Key:
+    """The channel that hears of a halt: the own one of a participant, if it is one of its own."""
+    return "market" if event.scope != "participant" else "orders", event.participant

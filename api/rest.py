@@ -42,7 +42,7 @@ def _public(router: APIRouter, server: Server) -> None:
         """Levels of price of an open slot: bids and asks as [price, Wh], best first."""
         if slot not in projection.open:
             raise RefusedError("NO_SUCH_THING", f"slot {slot} does not trade; GET /v1/market has those", "slot")
-        bids, asks = server.engine.model.exchange.depth(slot)
+        bids, asks = projection.depth(slot)
         return answered({"slot": slot, "bids": bids, "asks": asks})
 
     @router.get("/feeder", tags=["grid"], openapi_extra=says(answers.FeederDrawing, private=False))

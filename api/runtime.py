@@ -2,6 +2,9 @@
 
 The engine plays the scenario's neighbours by the clock of the market and takes in what clients send between two of
 their moments. Gateways never decide: they hand over commands and wait for the answers.
+
+The exchange may be ahead of the ledger: while a thread stores what was carried out, the next commands are carried out.
+All that has gathered by then shares the next commit. Published and answered is only what is durable.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 from agents.model import MarketModel
@@ -24,7 +28,9 @@ from market.slots import NS
 from market.units import PRICE_PER_CT_KWH
 
 GROUP = 256
-"""Most commands that share one commit."""
+"""Commands that are carried out in one go, at most; while the ledger is busy, so many are waited for."""
+AHEAD = 4 * GROUP
+"""Commands that may be carried out and not yet durable, before the next ones have to wait."""
 SIGN = 1.0
 """Time between two checkpoints of the log, where there is something new [s]."""
 BEAT = 0.1
@@ -62,11 +68,25 @@ class Pace:
         return (moment - self.now()) / NS / self.speed
 
 
+Tell = Callable[[Sequence[Entry] | StoppedError], None]
+"""Is told the entries of commands, durable; or that the market stopped before that."""
+
+
 class _Request(NamedTuple):
     commands: Sequence[Command]
-    answers: asyncio.Future[list[Entry]]
+    tell: Tell
     quotes_for: str = ""
     """A participant for whom a client quotes from now on, so that the scenario's strategy falls silent."""
+
+
+class _Step(NamedTuple):
+    """What the exchange has done and nobody has heard of."""
+
+    entries: Sequence[Entry]
+    """For the journal."""
+    answers: Sequence[tuple[_Request, Sequence[Entry]]] = ()
+    """What clients are told of their part."""
+    grid: Item | None = None
 
 
 class Engine:
@@ -86,12 +106,21 @@ class Engine:
         """Set once `run` has returned."""
         self._ledger = ledger
         self._requests: deque[_Request] = deque()
+        self._waiting = 0
+        """Commands in requests."""
+        self._steps: list[_Step] = []
+        self._ahead = 0
+        """Commands of clients that are carried out and not durable."""
+        self._storing = False
+        self._ends = False
+        """Set when no more steps come."""
         self._wake = asyncio.Event()
-        self._busy = asyncio.Lock()
-        """Held while the exchange is ahead of the ledger."""
-        self._failure: LedgerError | None = None
+        """Set when there may be something to carry out."""
+        self._done = asyncio.Event()
+        """Set when there is something to store."""
+        self._failure: BaseException | None = None
         self._flows = 0
-        self.hub = Hub(model.exchange.depth, self.forecast, self.grid)
+        self.hub = Hub(self.forecast, self.grid)
         self.hub.remember(past)
 
     async def run(self) -> None:
@@ -99,25 +128,19 @@ class Engine:
 
         Raises what stops the market: a full disk, a violation of the grid.
         """
-        beat = asyncio.create_task(self._beat())
-        try:
-            pace: Pace | None = None
-            for moment in self.model.play():
-                await self._keep()
-                pace = pace or Pace(self.speed, self.model.exchange.now or moment)
-                await self._serve(moment, pace)
-                if self._stopping:
-                    break
-            await self._keep()
-        finally:
-            self.ended = True
-            beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
-            while self._requests:
-                self._requests.popleft().answers.set_exception(StoppedError("the market has stopped"))
-            if self._failure is None:
-                await asyncio.to_thread(self._ledger.sign)
-            self.done.set()
+        with ThreadPoolExecutor(1, "ledger") as disk:
+            beat, store = asyncio.create_task(self._beat(disk)), asyncio.create_task(self._store(disk))
+            try:
+                await self._play()
+            finally:
+                self.ended = self._ends = True
+                self._done.set()
+                beat.cancel()
+                await asyncio.gather(beat, store, return_exceptions=True)
+                self._refuse(StoppedError("the market has stopped"))
+                if self._failure is None:
+                    await asyncio.get_running_loop().run_in_executor(disk, self._ledger.sign)
+                self.done.set()
         if self._failure is not None:
             raise self._failure
 
@@ -126,19 +149,34 @@ class Engine:
         self._stopping = True
         self._wake.set()
 
-    def submit(self, commands: Sequence[Command], quotes_for: str = "") -> asyncio.Future[list[Entry]]:
-        """Carry out commands in order, after all that were submitted before; gives their entries once they are durable.
+    def carry_out(self, commands: Sequence[Command], tell: Tell, quotes_for: str = "") -> None:
+        """Carry out commands in order, after all that came before; `tell` their entries once they are durable.
 
         `quotes_for` names a neighbour of the scenario for whom a client quotes from now on: its strategy falls silent.
-        Raises StoppedError, at once or later, if the market ends before that: nothing of the commands is then in the
-        ledger.
+        Raises StoppedError, at once, or tells it later, if the market ends before that: nothing of the commands is then
+        in the ledger.
         """
         if self.ended or self._stopping:
             raise StoppedError("the market has ended or is going down; what was answered is kept")
-        answers: asyncio.Future[list[Entry]] = asyncio.get_running_loop().create_future()
-        self._requests.append(_Request(commands, answers, quotes_for))
-        self._wake.set()
-        return answers
+        self._requests.append(_Request(commands, tell, quotes_for))
+        self._waiting += len(commands)
+        if self._due():
+            self._wake.set()
+
+    async def submit(self, commands: Sequence[Command], quotes_for: str = "") -> Sequence[Entry]:
+        """The same for who waits: the entries, durable. Raises StoppedError."""
+        found: asyncio.Future[Sequence[Entry]] = asyncio.get_running_loop().create_future()
+
+        def tell(outcome: Sequence[Entry] | StoppedError) -> None:
+            if found.done():
+                return  # who waited is gone
+            if isinstance(outcome, StoppedError):
+                found.set_exception(outcome)
+            else:
+                found.set_result(outcome)
+
+        self.carry_out(commands, tell, quotes_for)
+        return await found
 
     @property
     def waiting(self) -> int:
@@ -185,6 +223,17 @@ class Engine:
 
     # -- the one writer --------------------------------------------------------------------------------------------
 
+    async def _play(self) -> None:
+        """The neighbours' moments, and clients between them."""
+        pace: Pace | None = None
+        for moment in self.model.play():
+            self._pass_on()
+            pace = pace or Pace(self.speed, self.model.exchange.now or moment)
+            await self._serve(moment, pace)
+            if self._stopping:
+                break
+        self._pass_on()
+
     async def _serve(self, moment: int, pace: Pace) -> None:
         """Serve clients until the market's time is `moment`; whoever waits is served at least once."""
         while not self._stopping:
@@ -192,84 +241,129 @@ class Engine:
             self.metrics.lag = max(-left, 0.0)
             if left <= 0 and not self._requests:
                 return
-            first = await self._next(left)
-            if first is None:
+            if left > 0 and not await self._next(left):
                 return
-            group = [first]
-            size = len(first.commands)
-            while size < GROUP and self._requests:
-                group.append(self._requests.popleft())
-                size += len(group[-1].commands)
             now = max(min(pace.now(), moment - 1), self.model.exchange.now or 0)
-            await self._carry_out(group, now)
+            self._carry_out(now)
+            await asyncio.sleep(0)  # for those who read and write
             if left <= 0:
                 return
 
-    async def _next(self, seconds: float) -> _Request | None:
-        """The next request; None if none comes in time, or the market is to stop."""
-        if not self._requests:
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(max(seconds, 0.0)):
-                    await self._wake.wait()
-            except TimeoutError:
-                return None
-        return self._requests.popleft() if self._requests else None
+    def _due(self) -> bool:
+        """Whether requests wait that should not wait longer: the ledger is idle, or they fill a group."""
+        if not self._requests or self._ahead >= AHEAD:
+            return False
+        return not self._storing or self._waiting >= GROUP
 
-    async def _carry_out(self, group: Sequence[_Request], now: int) -> None:
-        """One commit for a group of requests, then their answers."""
+    async def _next(self, seconds: float) -> bool:
+        """Wait for requests that are due; False if none are in time, or the market is to stop."""
+        if not self._due():
+            end = asyncio.get_running_loop().time() + seconds
+            try:
+                async with asyncio.timeout_at(end):
+                    while not self._due() and not self._stopping:
+                        self._wake.clear()
+                        await self._wake.wait()
+            except TimeoutError:
+                return False
+        return not self._stopping
+
+    def _carry_out(self, now: int) -> None:
+        """Have the exchange carry out a group of requests."""
+        group: list[_Request] = []
+        size = 0
+        while size < GROUP and self._requests:
+            group.append(self._requests.popleft())
+            size += len(group[-1].commands)
+        self._waiting -= size
         try:
-            async with self._busy:
-                for request in group:
-                    if request.quotes_for:
-                        self.model.withdraw(request.quotes_for, now)
-                entries = self.model.visit(now, [command for request in group for command in request.commands])
-                await self._store()
+            for request in group:
+                if request.quotes_for:
+                    self.model.withdraw(request.quotes_for, now)
+            entries = self.model.visit(now, [command for request in group for command in request.commands])
         except BaseException as error:
             for request in group:
-                if not request.answers.done():
-                    request.answers.set_exception(StoppedError(f"the market has stopped: {error}"))
+                request.tell(StoppedError(f"the market has stopped: {error}"))
             raise
-        self.metrics.commands += len(entries)
-        self.metrics.refusals.update(
-            event.code for entry in entries for event in entry.events if type(event) is Rejected
-        )
-        place = 0
+        answers, place = [], 0
         for request in group:
-            answers = entries[place : place + len(request.commands)]
+            answers.append((request, entries[place : place + len(request.commands)]))
             place += len(request.commands)
-            if not request.answers.done():  # its client may be gone
-                request.answers.set_result(answers)
+        self._ahead += size
+        self._pass_on(answers)
 
-    async def _keep(self) -> None:
-        """Make durable what the model has done, then tell it."""
-        async with self._busy:
-            await self._store()
-
-    async def _store(self) -> None:
-        entries = self.model.drain()
-        if entries:
-            begun = time.perf_counter()
-            await asyncio.to_thread(self._ledger.append, entries)
-            self.metrics.committed(time.perf_counter() - begun)
-            self.hub.publish(entries)
-            if self.hub.projection.open:
-                self.ready.set()
+    def _pass_on(self, answers: Sequence[tuple[_Request, Sequence[Entry]]] = ()) -> None:
+        """Have what the model has done stored, then told."""
+        grid = None
         if len(self.model.record.flows) > self._flows:
             self._flows = len(self.model.record.flows)
-            self.hub.announce("grid", self.grid())
+            grid = self.grid()
+        self._steps.append(_Step(self.model.drain(), answers, grid))
+        self._done.set()
 
-    async def _beat(self) -> None:
-        signed, due = self.hub.projection.seq, time.monotonic()
+    async def _store(self, disk: ThreadPoolExecutor) -> None:
+        """Store step after step, all that wait in one commit, and tell what is durable."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._done.wait()
+            self._done.clear()
+            steps, self._steps = self._steps, []
+            if not steps:
+                if self._ends:
+                    return
+                continue
+            self._done.set()
+            entries = [entry for step in steps for entry in step.entries]
+            self._storing = True
+            try:
+                if entries:
+                    begun = time.perf_counter()
+                    await loop.run_in_executor(disk, self._ledger.append, entries)
+                    self.metrics.committed(time.perf_counter() - begun)
+            except BaseException as error:
+                self._failure = error
+                self._steps = steps + self._steps
+                self.stop()
+                raise
+            self._storing = False
+            self._tell(steps, entries)
+            self._wake.set()
+
+    def _tell(self, steps: Sequence[_Step], entries: Sequence[Entry]) -> None:
+        """Publish what is durable, and answer it."""
+        self.hub.publish(entries)
+        if self.hub.projection.open:
+            self.ready.set()
+        for step in steps:
+            if step.grid is not None:
+                self.hub.announce("grid", step.grid)
+            for request, answer in step.answers:
+                self._ahead -= len(answer)
+                self.metrics.commands += len(answer)
+                self.metrics.refusals.update(
+                    event.code for entry in answer for event in entry.events if type(event) is Rejected
+                )
+                request.tell(answer)
+
+    def _refuse(self, error: StoppedError) -> None:
+        """Tell everybody who waits that nothing of it happened."""
+        for step in self._steps:
+            for request, _ in step.answers:
+                request.tell(error)
+        while self._requests:
+            self._requests.popleft().tell(error)
+
+    async def _beat(self, disk: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        signed, due = self.hub.projection.seq, loop.time()
         while True:
             await asyncio.sleep(BEAT)
-            async with self._busy:
-                self.hub.beat()
-                if self.hub.projection.seq > signed and time.monotonic() >= due:
-                    try:
-                        await asyncio.to_thread(self._ledger.sign)
-                    except LedgerError as error:
-                        self._failure = error
-                        self.stop()
-                        return
-                    signed, due = self.hub.projection.seq, time.monotonic() + SIGN
+            self.hub.beat()
+            if self.hub.projection.seq > signed and loop.time() >= due:
+                try:
+                    await loop.run_in_executor(disk, self._ledger.sign)
+                except LedgerError as error:
+                    self._failure = error
+                    self.stop()
+                    return
+                signed, due = self.hub.projection.seq, loop.time() + SIGN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from api.auth import OBSERVER, Principal, Tokens
@@ -13,9 +13,7 @@ from api.runtime import Engine, StoppedError
 from api.schemas import Amend, Basket, Limits, Submit
 from api.stream import CLOSE_GOING, CLOSE_TOKEN, Session
 from market.events import Entry
-from market.orders import MassCancel
-
-Answers = asyncio.Future[list[Entry]]
+from market.orders import Command, MassCancel
 
 HEARTBEAT = 5.0
 """Seconds without anything else to say after which a connection hears a heartbeat."""
@@ -60,22 +58,25 @@ class Server:
         """Whose token it is; without one, an observer."""
         return self.tokens.check(token) if token else OBSERVER
 
-    def submit(self, principal: Principal, request: Request, allowance: Allowance) -> Answers | None:
-        """Have the engine carry out a request; None if it holds no command.
+    def permitted(self, principal: Principal, request: Request, allowance: Allowance) -> tuple[list[Command], str]:
+        """The commands of a request, and the participant for whom the client quotes from now on, if it does.
 
-        Who quotes speaks for its participant from then on: the scenario's strategy for it falls silent. Raises
-        RefusedError if role or limits forbid the request, or no journal could carry it, StoppedError like the engine.
+        Who quotes speaks for its participant: the scenario's strategy for it falls silent. Raises RefusedError if role
+        or limits forbid the request, or no journal could carry it.
         """
         permit(principal, request)
         found = commands(request, principal.participant)
         allowance.request(request, len(found))
         for command in found:
             storable(command)
-        if not found:
-            return None
         name = principal.participant
         quotes = isinstance(request, Submit | Amend | Basket) and self.engine.model.quotes_for(name)
-        return self.engine.submit(found, name if quotes else "")
+        return found, name if quotes else ""
+
+    async def submit(self, principal: Principal, request: Request, allowance: Allowance) -> Sequence[Entry]:
+        """Have the engine carry out a request. Raises RefusedError like `permitted`, StoppedError like the engine."""
+        found, quotes_for = self.permitted(principal, request, allowance)
+        return await self.engine.submit(found, quotes_for) if found else []
 
     def admitted(self, token: str) -> Principal:
         """Whose token it is, if it may have one more connection. Raises RefusedError."""

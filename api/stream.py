@@ -1,6 +1,7 @@
 """One websocket connection: frames in, answers and channel messages out, and what happens to who is too slow.
 
-A connection has a reader and a writer. What is to be sent waits in an outbox of bounded size. Where it overflows,
+A connection has no task that reads or writes. It answers frames as they come, and writes once what has gathered in its
+outbox while the loop was busy. Where the client does not read, the outbox fills up to its bound. Where it overflows,
 public channels are conflated: their messages are dropped and a snapshot follows when the client reads again. Private
 messages are never dropped: their connection is closed with a reason, and the client may connect again and resume.
 """
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -36,6 +39,7 @@ from api.schemas import (
     Unsubscribe,
     Welcome,
 )
+from api.wire import EXTENSION, Wire, frame
 from market.events import Entry
 
 if TYPE_CHECKING:
@@ -54,35 +58,44 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Session:
-    """One connection. A `Subscriber` of the hub."""
+    """One connection. A `Subscriber` of the hub and the `Listener` of its wire."""
 
     def __init__(self, server: Server, socket: WebSocket) -> None:
         self.name = token_hex(8)
         self.principal: Principal | None = None
         self.cancel_on_disconnect = False
         self._server, self._socket, self._hub = server, socket, server.engine.hub
+        self._wire: Wire = socket.scope["extensions"][EXTENSION]["wire"]
+        self._loop = asyncio.get_running_loop()
         self._channels: dict[Key, Channel] = {}
+        self._inbox: deque[bytes] = deque()
+        """Frames that came while too many requests were with the engine."""
+        self._unanswered = 0
         self._outbox: deque[bytes] = deque()
-        self._waiting: dict[str, int] = {}
+        self._called = False
+        """Whether the loop will write what is in the outbox."""
         self._lagging: dict[str, None] = {}
-        self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._over = asyncio.Event()
         self._allowance = Allowance(server.limits)
 
     async def serve(self) -> None:
         """Talk to the client until either side ends it."""
         await self._socket.accept()
-        writer = asyncio.create_task(self._write())
-        reader = asyncio.create_task(self._read())
+        self._beats = self._loop.call_later(self._server.heartbeat, self._beat)
+        patience = self._loop.call_later(self._server.auth_seconds, self._expect)
         try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            self._wire.attach(self)
+            await self._over.wait()
+            if self._closing is not None:
+                with suppress(WebSocketDisconnect):
+                    await self._socket.close(*self._closing)
         finally:
+            self._over.set()
+            patience.cancel()
+            self._beats.cancel()
             for channel in self._channels.values():
                 channel.subscribers.pop(self, None)
-            for task in (reader, writer):
-                task.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
             self._server.left(self)
 
     def tell(self, message: Message) -> None:
@@ -96,7 +109,6 @@ class Session:
             self.close(CLOSE_SLOW, "SLOW_CONSUMER: private messages were not read; connect again and resume")
         else:
             self._lagging[name] = None
-            self._wake.set()
 
     @property
     def waiting(self) -> int:
@@ -108,77 +120,78 @@ class Session:
         if self._closing is None:
             LOG.info("closing", extra={"told": {"session": self.name, "code": code, "reason": reason}})
             self._closing = (code, reason)
-            self._wake.set()
+            self._write()
 
     # -- out -------------------------------------------------------------------------------------------------------
 
     def _put(self, data: bytes) -> None:
         self._outbox.append(data)
-        self._wake.set()
+        if not self._called:
+            self._called = True
+            self._loop.call_soon(self._write)
 
     def _say(self, message: msgspec.Struct) -> None:
         self._put(_encode(message))
 
-    async def _write(self) -> None:
-        """Send what waits, several messages a frame; a heartbeat in good time, however much else is said."""
-        ticks = asyncio.get_running_loop().time
-        beat = ticks() + self._server.heartbeat
-        while True:
-            try:
-                async with asyncio.timeout_at(beat):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass  # time for a heartbeat
-            if ticks() >= beat:
-                beat = ticks() + self._server.heartbeat
-                self._beat()
-            self._wake.clear()
-            while self._outbox:
-                count = min(len(self._outbox), FRAME_MESSAGES)
-                batch = [self._outbox.popleft() for _ in range(count)]
-                text = batch[0] if count == 1 else b"[" + b",".join(batch) + b"]"
-                await self._socket.send_text(text.decode())
-                if not self._outbox:
-                    self._catch_up()
-            self._catch_up()
-            if self._closing is not None and not self._outbox:
-                await self._socket.close(*self._closing)
+    def _write(self) -> None:
+        """Send what waits, several messages a frame, as far as the client reads."""
+        self._called = False
+        outbox, wire = self._outbox, self._wire
+        while not self._over.is_set() and not wire.clogged:
+            if not outbox:
+                self._catch_up()
+            if not outbox:
+                if self._closing is not None:
+                    self._over.set()
                 return
+            count = min(len(outbox), FRAME_MESSAGES)
+            batch = [outbox.popleft() for _ in range(count)]
+            wire.write(frame(batch[0] if count == 1 else b"[" + b",".join(batch) + b"]"))
 
     def _catch_up(self) -> None:
         """Snapshots of the channels whose messages were dropped."""
         for name in self._lagging:
-            self._put(self._hub.snapshot(name))
+            self._outbox.append(self._hub.snapshot(name))
         self._lagging.clear()
 
     def _beat(self) -> None:
-        self._say(Heartbeat(self._hub.projection.now, self._hub.heads(self._channels)))
+        self._beats = self._loop.call_later(self._server.heartbeat, self._beat)
+        if not self._wire.clogged:
+            self._say(Heartbeat(self._hub.projection.now, self._hub.heads(self._channels)))
+
+    # -- what the wire tells -----------------------------------------------------------------------------------------
+
+    def heard(self, text: bytes) -> None:
+        """Answer a frame, or keep it until fewer requests wait for the engine."""
+        if self._inbox or self._unanswered >= IN_FLIGHT:
+            self._inbox.append(text)
+            self._wire.hold()
+        elif self._closing is None:
+            self._take(text)
+
+    def flowing(self) -> None:
+        """Go on writing."""
+        self._write()
+
+    def gone(self) -> None:
+        """There is nobody any more."""
+        self._over.set()
 
     # -- in --------------------------------------------------------------------------------------------------------
 
-    async def _read(self) -> None:
-        try:
-            async with asyncio.timeout(self._server.auth_seconds):
-                while self.principal is None:
-                    await self._take(await self._socket.receive_text())
-        except TimeoutError:
+    def _expect(self) -> None:
+        """By now the client must have said who it is."""
+        if self.principal is None:
             self._say(Error("NOT_AUTHENTICATED", f"no auth frame within {self._server.auth_seconds:g} s"))
             self.close(CLOSE_POLICY, "NOT_AUTHENTICATED")
-        except (WebSocketDisconnect, KeyError):
-            return
-        try:
-            while True:
-                await self._take(await self._socket.receive_text())
-        except (WebSocketDisconnect, KeyError):
-            return
 
-    async def _take(self, text: str) -> None:
+    def _take(self, text: bytes) -> None:
         """Answer one frame, whatever it is."""
         frame_id = ""
         try:
-            frame = self._decoded(text)
-            frame_id = frame.id
-            await self._answer(frame)
+            said = self._decoded(text)
+            frame_id = said.id
+            self._answer(said)
         except RefusedError as refused:
             self._server.metrics.refusals[refused.code] += 1
             self._say(Error(refused.code, refused.reason, refused.field, frame_id))
@@ -187,7 +200,7 @@ class Session:
         except StoppedError as stopped:
             self._say(Error("STOPPED", str(stopped), id=frame_id))
 
-    def _decoded(self, text: str) -> ClientFrame:
+    def _decoded(self, text: bytes) -> ClientFrame:
         self._allowance.frame(len(text))
         try:
             frame: ClientFrame = _decode(text)
@@ -195,7 +208,7 @@ class Session:
             raise RefusedError("BAD_FRAME", str(error), gateway.place(str(error))) from error
         return frame
 
-    async def _answer(self, frame: ClientFrame) -> None:
+    def _answer(self, frame: ClientFrame) -> None:
         if isinstance(frame, Auth):
             self._authenticate(frame)
             return
@@ -215,7 +228,7 @@ class Session:
             case Ping():
                 self._say(Done(frame.id))
             case _:
-                await self._trade(frame)
+                self._trade(frame)
 
     def _authenticate(self, frame: Auth) -> None:
         if self.principal is not None:
@@ -264,26 +277,24 @@ class Session:
         for message in missed:
             self._put(message.again())
 
-    async def _trade(self, request: gateway.Request) -> None:
+    def _trade(self, request: gateway.Request) -> None:
         """Have the engine carry out a request, if role and limits allow it."""
         assert self.principal is not None
-        await self._slots.acquire()
-        try:
-            answers = self._server.submit(self.principal, request, self._allowance)
-        except BaseException:
-            self._slots.release()
-            raise
-        if answers is None:
-            self._slots.release()
+        commands, quotes_for = self._server.permitted(self.principal, request, self._allowance)
+        if not commands:
             self._say(Answer(request.id, []))
             return
-        answers.add_done_callback(partial(self._told, request.id))
+        self._server.engine.carry_out(commands, partial(self._told, request.id), quotes_for)
+        self._unanswered += 1
 
-    def _told(self, request_id: str, answers: asyncio.Future[list[Entry]]) -> None:
-        """Answer a request that the engine has carried out, while the reader is at later ones."""
-        self._slots.release()
-        error = answers.exception()
-        if error is not None:
-            self._say(Error("STOPPED", str(error), id=request_id))
+    def _told(self, request_id: str, outcome: Sequence[Entry] | StoppedError) -> None:
+        """Answer a request that the engine has carried out, and go on with frames that had to wait."""
+        if isinstance(outcome, StoppedError):
+            self._say(Error("STOPPED", str(outcome), id=request_id))
         else:
-            self._say(Answer(request_id, gateway.results(answers.result(), self._hub.projection)))
+            self._say(Answer(request_id, gateway.results(outcome, self._hub.projection)))
+        self._unanswered -= 1
+        while self._inbox and self._unanswered < IN_FLIGHT and self._closing is None:
+            self._take(self._inbox.popleft())
+        if not self._inbox:
+            self._wire.release()

@@ -1,0 +1,111 @@
+"""A websocket without a task, a queue and a coroutine for every frame: what comes is handed over, what goes is written.
+
+`Wire` is uvicorn's own protocol; the handshake, pings, fragments and the end of a connection are its business. Once
+somebody listens, whole text frames do not take the way through the application any more, and `write` puts frames on
+the socket that may have been made once for many connections.
+"""
+
+from __future__ import annotations
+
+from struct import pack
+from typing import Protocol
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+EXTENSION = "wattbook.wire"
+"""Where the scope of a connection has its wire."""
+_TEXT = 0x81
+
+
+def frame(text: bytes) -> bytes:
+    """A whole text frame of a server, RFC 6455 section 5.2."""
+    size = len(text)
+    if size < 126:
+        return pack("!BB", _TEXT, size) + text
+    if size < 65_536:
+        return pack("!BBH", _TEXT, 126, size) + text
+    return pack("!BBQ", _TEXT, 127, size) + text
+
+
+class Listener(Protocol):
+    """Who is told what a wire brings; must not block."""
+
+    def heard(self, text: bytes) -> None:
+        """Take a frame."""
+
+    def flowing(self) -> None:
+        """The client reads again after it had not."""
+
+    def gone(self) -> None:
+        """The connection is over."""
+
+
+class Wire(WebSocketsSansIOProtocol):
+    """One connection."""
+
+    _listener: Listener | None = None
+
+    async def run_asgi(self) -> None:
+        self.scope["extensions"][EXTENSION] = {"wire": self}
+        await super().run_asgi()
+
+    def attach(self, listener: Listener) -> None:
+        """Hand over what comes from now on, and what has come already."""
+        self._listener = listener
+        if self.transport.is_closing():
+            listener.gone()
+        while not self.queue.empty():
+            message = self.queue.get_nowait()
+            if message["type"] == "websocket.receive":
+                text, data = message.get("text"), message.get("bytes")
+                listener.heard(text.encode() if text is not None else data or b"")
+        self.release()
+
+    @property
+    def clogged(self) -> bool:
+        """Whether the client does not read what was written."""
+        return not self.writable.is_set()
+
+    def write(self, frames: bytes) -> None:
+        """Send frames, made by `frame`, to a connection that is open."""
+        self.transport.write(frames)
+
+    def hold(self) -> None:
+        """Read nothing more for now. Frames that were read already still come."""
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    def release(self) -> None:
+        """Read on."""
+        if self.read_paused and not self.transport.is_closing():
+            self.read_paused = False
+            self.transport.resume_reading()
+
+    # -- called by uvicorn and by the transport ----------------------------------------------------------------------
+
+    def send_receive_event_to_app(self) -> None:
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        if self._listener is None or self.close_sent or not _unicode(data):
+            super().send_receive_event_to_app()
+            return
+        self.frames = []
+        self._listener.heard(data)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._listener is not None:
+            self._listener.flowing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._listener is not None:
+            self._listener.gone()
+
+
+def _unicode(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
