@@ -61,9 +61,9 @@ class KernelBook:
         self.capacity = _open() if capacity is None else capacity
         connections = len(self.capacity[0])
         allowance = np.zeros((2, connections), dtype=np.int64)
-        blocked = np.zeros((connections + 1, connections + 1), dtype=np.int64)
-        witness = np.full((connections + 1, connections + 1), -1, dtype=np.int32)
-        self._book = (self.books, self.where, allowance, blocked, witness, mode, self.capacity, _SPREAD, _FREE, _LOT)
+        # Room for every pair, so that the kernel stops for events alone.
+        pairs = kernel.no_pairs(1 << (2 * (connections + 1) ** 2).bit_length())
+        self._book = (self.books, self.where, allowance, pairs, mode, self.capacity, _SPREAD, _FREE, _LOT)
         self._cursors = kernel.new_cursor()
         self._message, self._count = self._cursors["message"], self._cursors["count"]
         # Touched now, because a running exchange reuses its room.
@@ -88,7 +88,7 @@ class KernelBook:
 
     def make_room(self, status: int) -> None:
         """Answer to a kernel that has stopped. Raises RuntimeError unless it was for want of room for events."""
-        if status != kernel.EVENTS_FULL:
+        if status != kernel.FULL:
             raise RuntimeError(f"the kernel stopped with status {status}")
         if self._keep:
             self._kept.append(_trades(self._events[: int(self._count[0])]))

@@ -19,6 +19,7 @@ _POOLS = (4096, 65536, 1_048_576)
 MAX_LEVELS = _LEVELS[-1]
 MAX_ORDERS = _POOLS[-1]
 _EVENTS = 4096
+_PAIRS = 256
 STAGES = ("envelope", "rows", "gate")
 _WHY = {
     kernel.WHY_PARTICIPANT: "participant",
@@ -105,8 +106,7 @@ class Book:
         self._where = np.full(1024, -1, np.int32)
         self._baseline = np.zeros((2, connections), np.int64)
         self._allowance = np.zeros((2, connections), np.int64)
-        self._blocked = np.zeros((connections + 1, connections + 1), np.int64)
-        self._witness = np.full((connections + 1, connections + 1), -1, np.int32)
+        self._pairs = kernel.no_pairs(_PAIRS)
         self._capacity = _capacity(self.schedule, self.gross, None)
         self._tangents = 0
         self._settled = (-1, -1)
@@ -198,6 +198,8 @@ class Book:
         """Take back what happened since `attempt` returned this state."""
         for array, copy in zip(self._state(), before, strict=True):
             array[...] = copy
+        self._pairs = kernel.no_pairs(_PAIRS)
+        self._cursor["pairs"] = 0
         if self.rows is not None and (self.rows.decides or self.rows.proof is not None):
             gate.refresh(self.slot)
             self._renew()
@@ -236,8 +238,7 @@ class Book:
                 self._books,
                 self._where,
                 self._allowance,
-                self._blocked,
-                self._witness,
+                self._pairs,
                 self._mode(),
                 self._capacity,
                 self.spread,
@@ -255,6 +256,9 @@ class Book:
             elif status == kernel.REFRESH:
                 gate.refresh(self.slot)
                 self._renew()
+            elif 2 * cursor["pairs"][0] >= len(self._pairs):
+                pairs, self._pairs = self._pairs, kernel.no_pairs(2 * len(self._pairs))
+                kernel.move(pairs, self._pairs)
 
     def top(self) -> Top:
         bid, bid_quantity, ask, ask_quantity = kernel.top_of_book(self._books)
@@ -376,7 +380,7 @@ class Book:
         """Take over rows whose tangent is new."""
         proof = None if self.rows is None else self.rows.proof
         self._capacity = _capacity(self.schedule, self.gross, self.rows)
-        self._witness.fill(-1)
+        self._pairs["row"] = -1
         self._cursor["recent"] = -1
         self._cursor["moved"] = 0 if proof is None else proof.moved
         self._cursor["drift"] = 0 if proof is None else proof.drift
@@ -412,7 +416,7 @@ class Book:
         return self.spread, int(self._cursor["stamp"][0])
 
     def _state(self) -> list[NDArray[Any]]:
-        own = [self._books, self._where, self._allowance, self._blocked, self._witness, self._cursor]
+        own = [self._books, self._where, self._allowance, self._cursor]
         state = [*own, self.schedule, self.gross]
         return [*state, self.rows.state] if self.rows is not None and self.rows.decides else state
 

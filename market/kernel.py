@@ -25,7 +25,7 @@ BUY, SELL = 0, 1
 SUBMIT, AMEND, CANCEL, EXPIRE, UNCROSS = 0, 1, 2, 3, 4
 GTC, IOC = 0, 1
 TRADE, LIMITED, CANCELLED, AMENDED, UNKNOWN, BOOK_FULL, WOULD_TRADE = 0, 1, 2, 3, 4, 5, 6
-DONE, ASK, REFRESH, EVENTS_FULL = 0, 1, 2, 3
+DONE, ASK, REFRESH, FULL = 0, 1, 2, 3
 OPEN, DECIDE, QUESTION, CERTIFY = 0, 1, 2, 3
 
 WHY_PARTICIPANT, WHY_IOC, WHY_AMENDED, WHY_SELF_TRADE, WHY_EXPIRED = 0, 1, 2, 3, 4
@@ -95,6 +95,7 @@ CURSOR = np.dtype(
         ("by_rows", "i8"),
         ("by_gate", "i8"),
         ("origins", "i8"),
+        ("pairs", "i8"),  # pairs of connections that were ever refused
         ("turn", "i8"),  # counts the orders that have come to rest
         ("begun", "i8"),  # the stamp when this message began
         ("inject", "i4"),
@@ -118,6 +119,17 @@ CURSOR = np.dtype(
     ],
     align=True,
 )
+PAIR = np.dtype(
+    [
+        ("inject", "i4"),  # connections, FREE where the place is empty
+        ("withdraw", "i4"),
+        ("stamp", "i8"),  # when the pair was refused last
+        ("row", "i8"),  # which row refused it last, -1 if none is known
+    ],
+    align=True,
+)
+FREE = -2
+"""Stands for the connection of a pair where there is none; -1 is a side without effect."""
 _ORDER = np.dtype(
     [
         ("quantity", "i8"),
@@ -145,7 +157,9 @@ def book_dtype(levels: int, pool: int) -> np.dtype[Any]:
     return np.dtype(
         [
             ("best", "i4", (2,)),
-            ("free", "i4"),
+            ("free", "i4"),  # the last one released, -1 without
+            ("used", "i4"),  # places of the pool that ever held an order
+            ("room", "i4"),
             ("live", "i4"),
             ("head", "i4", (2, levels)),
             ("tail", "i4", (2, levels)),
@@ -158,16 +172,23 @@ def book_dtype(levels: int, pool: int) -> np.dtype[Any]:
 
 
 def empty_book(levels: int, pool: int, room: int) -> NDArray[Any]:
-    """A new book as an array of one record, with room for `room` <= `pool` orders."""
+    """A new book as an array of one record, with room for `room` <= `pool` orders; it takes memory as it fills."""
     books = np.zeros(1, dtype=book_dtype(levels, pool))
     book = books[0]
     book["best"] = levels
     book["head"] = -1
     book["tail"] = -1
-    chain = np.arange(1, pool + 1, dtype=np.int32)
-    chain[room - 1] = -1
-    book["orders"]["next"] = chain
+    book["free"] = -1
+    book["room"] = room
     return books
+
+
+def no_pairs(room: int) -> NDArray[Any]:
+    """A table for pairs of connections that the wires refuse; `room` is a power of two, of which half can be used."""
+    pairs = np.zeros(room, dtype=PAIR)
+    pairs["inject"] = FREE
+    pairs["row"] = -1
+    return pairs
 
 
 def new_cursor() -> NDArray[Any]:
@@ -534,12 +555,29 @@ def _who_moves(cursor, order):  # type: ignore[no-untyped-def]
 
 
 @_step
-def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
+def _place(pairs, inject, withdraw):  # type: ignore[no-untyped-def]
+    """Where a pair of connections is in the table, or where it would be."""
+    last = pairs.shape[0] - 1
+    place = (np.int64(inject) * 0x9E3779B1 + np.int64(withdraw) * 0x85EBCA77) >> 7 & last
+    while pairs[place].inject != FREE and (pairs[place].inject != inject or pairs[place].withdraw != withdraw):
+        place = (place + 1) & last
+    return place
+
+
+@_step
+def _full(cursor, pairs, events):  # type: ignore[no-untyped-def]
+    """True if what the next match may leave behind has no room."""
+    return cursor.count + 2 > events.shape[0] or 2 * cursor.pairs >= pairs.shape[0]
+
+
+@_step
+def _admit(cursor, order, quantity, pairs, mode, capacity, lot, events):  # type: ignore[no-untyped-def]
     """How much of the candidate match the wires carry: (DONE, Wh), or why the kernel has to stop for it."""
     _, gross, state, rises, falls, idle, bounds, refresh_after = capacity
-    inject, withdraw = cursor.inject, cursor.withdraw  # -1 is the last place of `blocked` and `witness`
+    inject, withdraw = cursor.inject, cursor.withdraw
+    pair = pairs[_place(pairs, inject, withdraw)]
     # A pair refused once is passed over until a trade has changed the schedule.
-    if blocked[inject, withdraw] == cursor.stamp:
+    if pair.stamp == cursor.stamp:
         return DONE, np.int64(0)
     if cursor.answer >= 0:
         admitted, row = cursor.answer, cursor.row
@@ -551,14 +589,13 @@ def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, event
     elif mode == CERTIFY:
         rise = rises[inject] if inject >= 0 else idle
         fall = falls[withdraw] if withdraw >= 0 else idle
-        known = witness[inject, withdraw]
-        status, admitted, row = _certify(cursor, state, rise, fall, bounds, quantity, lot, known, refresh_after)
+        status, admitted, row = _certify(cursor, state, rise, fall, bounds, quantity, lot, pair.row, refresh_after)
         if status != DONE:
             cursor.wanted = quantity
             return ASK, np.int64(0)
         cursor.by_rows += 1
         if row >= 0:
-            witness[inject, withdraw] = row
+            pair.row = row
             _remember(cursor.recent, row)
     elif mode == QUESTION or (refresh_after > 0 and quantity > refresh_after):
         cursor.wanted = quantity
@@ -568,16 +605,18 @@ def _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, event
     else:
         rise = rises[inject] if inject >= 0 else idle
         fall = falls[withdraw] if withdraw >= 0 else idle
-        known = witness[inject, withdraw]
-        admitted, row = _fit(state, rise, fall, bounds[0], bounds[1], quantity, lot, known, cursor.recent)
+        admitted, row = _fit(state, rise, fall, bounds[0], bounds[1], quantity, lot, pair.row, cursor.recent)
         cursor.by_rows += 1
         if row >= 0:
-            witness[inject, withdraw] = row
+            pair.row = row
             _remember(cursor.recent, row)
     cursor.asked += 1
     if admitted < quantity:
         _emit(events, cursor, LIMITED, 0, cursor.handle, order.handle, order.level, row, admitted, quantity)
-        blocked[inject, withdraw] = cursor.stamp + (1 if admitted > 0 else 0)
+        if pair.inject == FREE:
+            pair.inject, pair.withdraw = inject, withdraw
+            cursor.pairs += 1
+        pair.stamp = cursor.stamp + (1 if admitted > 0 else 0)
     return DONE, admitted
 
 
@@ -603,7 +642,7 @@ def _following(book, other, order, limit):  # type: ignore[no-untyped-def]
 
 
 @_step
-def _match(book, cursor, where, blocked, witness, mode, capacity, spread, fees, lot, events):  # type: ignore[no-untyped-def]
+def _match(book, cursor, where, pairs, mode, capacity, spread, fees, lot, events):  # type: ignore[no-untyped-def]
     """Fill the incoming order from the other side, best first; returns DONE or why it had to stop."""
     other = 1 - cursor.side
     limit = _limit(book, cursor.side, cursor.level, spread)
@@ -615,8 +654,8 @@ def _match(book, cursor, where, blocked, witness, mode, capacity, spread, fees, 
             break
         if cursor.matching == RETRYING and cursor.asked >= cursor.budget:
             break
-        if cursor.count + 2 > events.shape[0]:
-            return EVENTS_FULL
+        if _full(cursor, pairs, events):
+            return FULL
         fee = _fee(fees, cursor.node, order.node)
         if order.owner == cursor.owner and cursor.matching == INCOMING and room >= fee:
             cursor.met_itself = 1
@@ -631,7 +670,7 @@ def _match(book, cursor, where, blocked, witness, mode, capacity, spread, fees, 
         if order.origins & cursor.origins == 0 or order.owner == cursor.owner or room < fee:
             admitted = np.int64(0)
         elif mode != OPEN and (cursor.inject >= 0 or cursor.withdraw >= 0):
-            status, admitted = _admit(cursor, order, quantity, blocked, witness, mode, capacity, lot, events)
+            status, admitted = _admit(cursor, order, quantity, pairs, mode, capacity, lot, events)
             if status != DONE:
                 return status
         following = np.int32(-1)
@@ -649,7 +688,7 @@ def _match(book, cursor, where, blocked, witness, mode, capacity, spread, fees, 
 
 
 @_step
-def _retry(book, cursor, where, blocked, witness, mode, capacity, spread, fees, lot, events):  # type: ignore[no-untyped-def]
+def _retry(book, cursor, where, pairs, mode, capacity, spread, fees, lot, events):  # type: ignore[no-untyped-def]
     """One pass over the resting bids, best first, against the resting asks: what could not trade may do so now."""
     while cursor.bid >= 0:
         bid = book.orders[cursor.bid]
@@ -661,7 +700,7 @@ def _retry(book, cursor, where, blocked, witness, mode, capacity, spread, fees, 
             _load(cursor, bid)
             cursor.candidate = book.head[SELL, best]
             cursor.skipped = 0
-        status = _match(book, cursor, where, blocked, witness, mode, capacity, spread, fees, lot, events)
+        status = _match(book, cursor, where, pairs, mode, capacity, spread, fees, lot, events)
         if status != DONE:
             return status
         bid.quantity = cursor.remaining
@@ -741,8 +780,12 @@ def _finish(book, cursor, where, allowance, events):  # type: ignore[no-untyped-
         _emit(events, cursor, CANCELLED, why, cursor.handle, -1, cursor.level, -1, cursor.remaining, 0)
         return
     index = book.free
+    if index >= 0:
+        book.free = book.orders[index].next
+    else:
+        index = book.used
+        book.used += 1
     order = book.orders[index]
-    book.free = order.next
     book.live += 1
     order.quantity = cursor.remaining
     order.firm = cursor.firm
@@ -818,7 +861,7 @@ def _take(book, cursor, where, allowance, message, spread, fees, lot, events):  
     if message.kind == UNCROSS:
         _begin_retry(book, cursor, MAX_PASS)
     elif message.kind == SUBMIT:
-        if book.free < 0 and message.time_in_force != IOC:
+        if book.live >= book.room and message.time_in_force != IOC:
             _emit(events, cursor, BOOK_FULL, 0, message.handle, -1, message.level, -1, message.quantity, 0)
         elif message.post_only == 1 and _would_trade(book, message.side, message.node, message.level, spread, fees):
             _emit(events, cursor, WOULD_TRADE, 0, message.handle, -1, message.level, -1, message.quantity, 0)
@@ -836,16 +879,16 @@ def _take(book, cursor, where, allowance, message, spread, fees, lot, events):  
 
 
 @_compiled()
-def run(books, where, allowance, blocked, witness, mode, capacity, spread, fees, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
-    """Process messages from the cursor on; returns DONE, or ASK, REFRESH, EVENTS_FULL to be called again.
+def run(books, where, allowance, pairs, mode, capacity, spread, fees, lot, messages, events, cursors):  # type: ignore[no-untyped-def]
+    """Process messages from the cursor on; returns DONE, or ASK, REFRESH, FULL to be called again.
+
+    FULL: `events` has to be emptied, or `pairs` put into a larger table by `move`.
 
     books: one record (`empty_book`); where: pool index of each handle, -1 if not resting; allowance (2, C): baseline
-    left to firm orders by side and connection; blocked, witness (C + 1, C + 1): by injecting and withdrawing
-    connection, when the pair was refused last and by which row; mode: OPEN, DECIDE, QUESTION, CERTIFY; capacity:
-    schedule (C,), gross (4, C), state (2, R), its change by selling and by buying (C, 2, R) each, zeros (2, R), bounds
-    (5, R), refresh_after; spread: levels by
-    which a bid must exceed an ask, beside the fee; fees (C + 1, C + 1): levels that the wires take between two
-    connections, or (0, 0) if they take nothing.
+    left to firm orders by side and connection; pairs: of connections that were refused (`no_pairs`); mode: OPEN,
+    DECIDE, QUESTION, CERTIFY; capacity: schedule (C,), gross (4, C), state (2, R), its change by selling and by buying
+    (C, 2, R) each, zeros (2, R), bounds (5, R), refresh_after; spread: levels by which a bid must exceed an ask, beside
+    the fee; fees (C + 1, C + 1): levels that the wires take between two connections, or (0, 0) if they take nothing.
 
     Bounds in mode DECIDE: least and most, squared; in mode CERTIFY: inner least and most, outer least and most, and
     what a row may err by per Wh moved since its state was exact. There `refresh_after` is the most that may have moved
@@ -854,22 +897,22 @@ def run(books, where, allowance, blocked, witness, mode, capacity, spread, fees,
     book = books[0]
     cursor = cursors[0]
     while cursor.message < messages.shape[0]:
-        if cursor.count + 2 > events.shape[0]:
-            return EVENTS_FULL
+        if _full(cursor, pairs, events):
+            return FULL
         if cursor.matching == IDLE:
             _take(book, cursor, where, allowance, messages[cursor.message], spread, fees, lot, events)
         if cursor.matching == INCOMING:
-            status = _match(book, cursor, where, blocked, witness, mode, capacity, spread, fees, lot, events)
+            status = _match(book, cursor, where, pairs, mode, capacity, spread, fees, lot, events)
             if status != DONE:
                 return status
-            if cursor.count + 2 > events.shape[0]:
-                return EVENTS_FULL
+            if _full(cursor, pairs, events):
+                return FULL
             _finish(book, cursor, where, allowance, events)
             if mode != OPEN and cursor.stamp != cursor.begun:
                 # The schedule has changed: what was passed over for want of capacity may fit now.
                 _begin_retry(book, cursor, MAX_RETRIES)
         if cursor.matching == RETRYING:
-            status = _retry(book, cursor, where, blocked, witness, mode, capacity, spread, fees, lot, events)
+            status = _retry(book, cursor, where, pairs, mode, capacity, spread, fees, lot, events)
             if status != DONE:
                 return status
         cursor.message += 1
@@ -881,18 +924,18 @@ def entry(levels: int, pool: int) -> Callable[..., int]:
     """`run` for books of `book_dtype(levels, pool)`, without numba's search for its arguments' types at every call.
 
     Nothing checks the arguments: all arrays must be writable and C-contiguous, of the shapes that `run` names, and
-    float64 (rows), int64, or for `where`, `witness` and `fees` int32.
+    float64 (rows), int64, or for `where` and `fees` int32.
     """
     cells, matrix = types.int64[::1], types.int64[:, ::1]
     flat, cube = types.float64[:, ::1], types.float64[:, :, ::1]
     capacity = types.Tuple((cells, matrix, flat, cube, cube, flat, flat, types.int64))  # type: ignore[no-untyped-call]
-    book, message, event, cursor = (
-        from_dtype(kind)[::1] for kind in (book_dtype(levels, pool), MESSAGE, EVENT, CURSOR)
+    book, pair, message, event, cursor = (
+        from_dtype(kind)[::1] for kind in (book_dtype(levels, pool), PAIR, MESSAGE, EVENT, CURSOR)
     )
     fees = types.int32[:, ::1]
-    small = types.int32[::1], matrix, matrix, types.int32[:, ::1]
+    small = types.int32[::1], matrix
     compiled: Callable[..., int] = run.compile(
-        (book, *small, types.int64, capacity, types.int64, fees, types.int64, message, event, cursor)
+        (book, *small, pair, types.int64, capacity, types.int64, fees, types.int64, message, event, cursor)
     )
     return compiled
 
@@ -914,6 +957,18 @@ def top_of_book(books):  # type: ignore[no-untyped-def]
             quantity[side] += book.orders[index].quantity
             index = book.orders[index].next
     return level[BUY], quantity[BUY], level[SELL], quantity[SELL]
+
+
+@_compiled()
+def move(pairs, larger):  # type: ignore[no-untyped-def]
+    """Put all pairs into a larger table, which is empty."""
+    for old in range(pairs.shape[0]):
+        if pairs[old].inject != FREE:
+            place = _place(larger, pairs[old].inject, pairs[old].withdraw)
+            larger[place].inject = pairs[old].inject
+            larger[place].withdraw = pairs[old].withdraw
+            larger[place].stamp = pairs[old].stamp
+            larger[place].row = pairs[old].row
 
 
 @_compiled()

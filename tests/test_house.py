@@ -30,7 +30,7 @@ LONGEST_FILE = 450
 LONGEST_FUNCTION = 75
 LONGER_FILES = {
     # All compiled code of the market stays in one module: numba's cache does not see edits in another one.
-    "market/kernel.py": 950,
+    "market/kernel.py": 1000,
 }
 FLOATS_ALLOWED = {
     # Capacity rows are integer-valued float64: what they are, their squared bounds, the tests of them.
