@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,9 +95,9 @@ def bill(net: Floats, buy: Floats, sell: Floats) -> Floats:
     return np.asarray(np.maximum(net, 0) @ buy - np.maximum(-net, 0) @ sell)
 
 
-def realised(net: Floats, decide: Decide, tick: Callable[[], None]) -> Floats:
-    """(B, T) what flows if the batteries do what a method decides, slot by slot."""
-    battery, flows = batteries(), np.empty_like(net)
+def realised(net: Floats, battery: Battery, decide: Decide, tick: Callable[[], None] = lambda: None) -> Floats:
+    """(B, T) what flows if the batteries, which move on, do what a method decides, slot by slot."""
+    flows = np.empty_like(net)
     for slot in range(net.shape[1]):
         flows[:, slot] = net[:, slot] - battery.step(decide(battery, slot))
         tick()
@@ -121,9 +122,8 @@ def predictive(net: Floats, buy: Floats, sell: Floats, forecaster: Forecaster, *
     return decide
 
 
-def bound(net: Floats, buy: Floats, sell: Floats) -> Floats:
-    """(B,) the lowest bill that any battery of this size allows, knowing everything [EUR]."""
-    battery = batteries()
+def bound(net: Floats, battery: Battery, buy: Floats, sell: Floats) -> Floats:
+    """(B,) the lowest bill that batteries of this size, empty at first, allow, knowing everything [EUR]."""
     eta = battery.one_way_ppm / MICRO
     slots = net.shape[1]
     found = []
@@ -150,7 +150,7 @@ def bound(net: Floats, buy: Floats, sell: Floats) -> Floats:
         solver.passModel(model)
         solver.run()
         if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            raise RuntimeError(f"{BUILDINGS[row].name}: no bound found")
+            raise RuntimeError(f"row {row}: no bound found")
         found.append(solver.getInfo().objective_function_value)
     return np.array(found)
 
@@ -175,11 +175,11 @@ def study(days: int, feed_in: float, seed: int, progress: Progress) -> dict[str,
     for name, decide in methods.items():
         task = progress.add_task(name, total=slots)
         started = time.process_time()
-        bills[name] = bill(realised(net, decide, lambda task=task: progress.advance(task)), buy, sell)  # type: ignore[misc]
+        bills[name] = bill(realised(net, batteries(), decide, partial(progress.advance, task)), buy, sell)
         seconds[name] = time.process_time() - started
     task = progress.add_task("bound", total=1)
     started = time.process_time()
-    bills["bound"] = bound(net, buy, sell)
+    bills["bound"] = bound(net, batteries(), buy, sell)
     seconds["bound"] = time.process_time() - started
     progress.advance(task)
     for name, found in bills.items():

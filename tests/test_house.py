@@ -54,6 +54,7 @@ ENTRY_POINTS = {
     "scenarios.build_data",
     # For programs that learn.
     "agents.environment",
+    "agents.dispatch_environment",
 }
 KITS = ("conformance",)
 """Modules for those who write their own strategies and devices; the tests use them too."""

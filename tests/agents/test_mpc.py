@@ -105,8 +105,10 @@ def test_predictive_control_lies_between_the_rule_and_the_bound_and_truth_comes_
         "mpc": study.predictive(net, buy, sell, Persistence(study.DAY)),
         "truth": study.predictive(net, buy, sell, truth, guarded=False),
     }
-    bills = {name: study.bill(study.realised(net, decide, lambda: None), buy, sell) for name, decide in methods.items()}
-    least, none = study.bound(net, buy, sell), study.bill(net, buy, sell)
+    bills = {
+        name: study.bill(study.realised(net, study.batteries(), decide), buy, sell) for name, decide in methods.items()
+    }
+    least, none = study.bound(net, study.batteries(), buy, sell), study.bill(net, buy, sell)
     assert (least <= bills["truth"] + 1e-6).all()
     assert (bills["truth"] <= bills["greedy"]).all()
     assert least.sum() < bills["truth"].sum() < bills["greedy"].sum() < none.sum()
