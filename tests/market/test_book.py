@@ -164,7 +164,7 @@ def test_book_gives_the_events_of_a_naive_book(mode: str, seed: int, count: int,
     for number, (command, events) in enumerate(zip(commands, ours, strict=True), first):
         assert events == expected(naive, number, command), f"seed={seed} command {number}: {command}"
         trades += sum(isinstance(event, Traded) for event in events)
-    assert trades > count // 12
+    assert trades > count // 16
     assert market.schedule(slot).tolist() == naive.schedule
 
 
