@@ -18,8 +18,9 @@ import mesa
 import numpy as np
 
 from agents import losses, tables
+from agents.collector import Collector
 from agents.desk import Desk, Group
-from agents.figures import AGENT_COLUMNS, MODEL_COLUMNS, Figures
+from agents.figures import Figures
 from agents.meters import Meters
 from agents.participant import Participant
 from agents.population import Population, StrategyUse, build
@@ -123,9 +124,7 @@ class MarketModel(Figures, mesa.Model):
         strategies = {int(row): use.name for use in uses for row in use.members}
         self.participants = [Participant(self, row, strategies[row]) for row in range(len(people))]
         self._register()
-        self.datacollector = mesa.DataCollector(
-            {name: name for name in MODEL_COLUMNS}, {name: name for name in AGENT_COLUMNS}
-        )
+        self.datacollector = Collector()
 
     @property
     def scenario(self) -> Scenario:

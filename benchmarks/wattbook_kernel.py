@@ -16,7 +16,7 @@ from market import intake, kernel
 RING = 4096
 """Room for events where they are not all kept: as much as the exchange has, used over and over."""
 _SPREAD = 0
-_FREE = np.zeros((0, 0), dtype=np.int32)
+_FREE = np.zeros(0, dtype=np.int32), np.zeros((0, 0), dtype=np.int32)
 _LOT = 1
 _POOL = 4096
 

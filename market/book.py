@@ -242,7 +242,7 @@ class Book:
                 self._mode(),
                 self._capacity,
                 self.spread,
-                self._fees.levels,
+                (self._fees.place, self._fees.levels),
                 self._lot,
                 messages,
                 self._events,

@@ -629,7 +629,8 @@ def _limit(book, side, level, spread):  # type: ignore[no-untyped-def]
 @_step
 def _fee(fees, node, other):  # type: ignore[no-untyped-def]
     """Levels by which a bid must exceed an ask between two connections."""
-    return fees[node, other] if fees.shape[0] > 0 else np.int32(0)
+    place, levels = fees
+    return levels[place[node], place[other]] if levels.shape[0] > 0 else np.int32(0)
 
 
 @_step
@@ -888,7 +889,8 @@ def run(books, where, allowance, pairs, mode, capacity, spread, fees, lot, messa
     left to firm orders by side and connection; pairs: of connections that were refused (`no_pairs`); mode: OPEN,
     DECIDE, QUESTION, CERTIFY; capacity: schedule (C,), gross (4, C), state (2, R), its change by selling and by buying
     (C, 2, R) each, zeros (2, R), bounds (5, R), refresh_after; spread: levels by which a bid must exceed an ask, beside
-    the fee; fees (C + 1, C + 1): levels that the wires take between two connections, or (0, 0) if they take nothing.
+    the fee; fees: the place of each connection (C + 1,) and the levels that the wires take between two places, (P, P)
+    or (0, 0) if they take nothing.
 
     Bounds in mode DECIDE: least and most, squared; in mode CERTIFY: inner least and most, outer least and most, and
     what a row may err by per Wh moved since its state was exact. There `refresh_after` is the most that may have moved
@@ -932,7 +934,7 @@ def entry(levels: int, pool: int) -> Callable[..., int]:
     book, pair, message, event, cursor = (
         from_dtype(kind)[::1] for kind in (book_dtype(levels, pool), PAIR, MESSAGE, EVENT, CURSOR)
     )
-    fees = types.int32[:, ::1]
+    fees = types.Tuple((types.int32[::1], types.int32[:, ::1]))  # type: ignore[no-untyped-call]
     small = types.int32[::1], matrix
     compiled: Callable[..., int] = run.compile(
         (book, *small, pair, types.int64, capacity, types.int64, fees, types.int64, message, event, cursor)

@@ -52,10 +52,11 @@ class Fees:
     def __init__(self, settings: MarketSettings, connections: int) -> None:
         """`settings` must have no `problems`; a tariff has a place for each connection. Without connections: no fee."""
         self.tick = settings.tick
-        self.levels: NDArray[np.int32] = _levels(settings, connections)
-        """(C + 1, C + 1) in ticks, the last of each for orders without a connection; (0, 0) if nobody pays a fee."""
-        local = np.sort(self.levels[:connections, :connections][~np.eye(len(self.levels[1:]), dtype=np.bool_)])
-        self.least, self.typical = (int(local[at]) * self.tick if local.size else 0 for at in (0, len(local) // 2))
+        self.place: NDArray[np.int32] = _places(settings, connections)
+        """(C + 1,) where each connection is among P places, the last for orders without one."""
+        self.levels: NDArray[np.int32] = _levels(settings, np.unique(self.place[:-1]))
+        """(P + 1, P + 1) in ticks, the last of each for orders without a connection; (0, 0) if nobody pays a fee."""
+        self.least, self.typical = self._least_and_typical()
         """Least and median fee between two connections [milli-currency/MWh]."""
 
     def __bool__(self) -> bool:
@@ -64,30 +65,42 @@ class Fees:
     @cached_property
     def zones(self) -> Ints:
         """(C,) numbers of groups of connections to which all fees are the same, from whichever of them one trades."""
-        places = np.unique(self.levels[:-1, :-1], axis=0, return_inverse=True)[1]
-        return places.reshape(-1).astype(np.int64)
+        used, place = np.unique(self.place[:-1], return_inverse=True)
+        alike = np.unique(self.levels[np.ix_(used, used)], axis=0, return_inverse=True)[1]
+        return alike.reshape(-1).astype(np.int64)[place.reshape(-1)]
 
     def between(self, nodes: Ints, others: Ints) -> Ints:
         """(M,) fee of pairs of connections, -1 where there is none [milli-currency/MWh]."""
         if not self:
             return np.zeros(len(nodes), np.int64)
-        fees: Ints = self.levels[nodes, others].astype(np.int64) * self.tick
+        fees: Ints = self.levels[self.place[nodes], self.place[others]].astype(np.int64) * self.tick
         return fees
 
     def of(self, node: int, other: int) -> int:
         """Fee between two connections, or 0 where one is -1 [milli-currency/MWh]."""
-        return int(self.levels[node, other]) * self.tick if self else 0
+        return int(self.levels[self.place[node], self.place[other]]) * self.tick if self else 0
+
+    def _least_and_typical(self) -> tuple[int, int]:
+        """Over all pairs of two connections, however many of them are at one place."""
+        used, count = np.unique(self.place[:-1], return_counts=True)
+        if not self or count.sum() < 2:
+            return 0, 0
+        pairs = (np.outer(count, count) - np.diag(count)).ravel()
+        levels = self.levels[np.ix_(used, used)].ravel()[pairs > 0]
+        order = np.argsort(levels)
+        passed = np.cumsum(pairs[pairs > 0][order])
+        middle = order[np.searchsorted(passed, passed[-1] // 2, side="right")]
+        return int(levels[order[0]]) * self.tick, int(levels[middle]) * self.tick
 
 
 def distances(tariff: NetworkTariff) -> Ints:
-    """(C, C) distance between the places of all connections."""
+    """(P, P) distance between all places."""
     size = len(tariff.parent)
     far = np.zeros((size, size), np.int64)
     for node in range(1, size):
         far[node, :node] = far[tariff.parent[node], :node] + tariff.length[node]
         far[:node, node] = far[node, :node]
-    place = np.array(tariff.place, np.int64)
-    return far[np.ix_(place, place)]
+    return far
 
 
 def problems(settings: MarketSettings) -> list[str]:
@@ -123,16 +136,25 @@ def _shown(values: Sequence[int]) -> str:
     return f"{list(values)!r:.80}"
 
 
-def _levels(settings: MarketSettings, connections: int) -> NDArray[np.int32]:
+def _places(settings: MarketSettings, connections: int) -> NDArray[np.int32]:
+    """Places of the tariff's tree; without a tariff all connections are at one."""
     tariff = settings.network_tariff
-    price = np.full((connections, connections), settings.grid_fee, np.int64)
+    places = 1 if tariff is None else len(tariff.parent)
+    known = [0] * connections if tariff is None else tariff.place[:connections]
+    return np.array([*known, places], np.int32)
+
+
+def _levels(settings: MarketSettings, used: NDArray[np.int32]) -> NDArray[np.int32]:
+    tariff = settings.network_tariff
+    places = 1 if tariff is None else len(tariff.parent)
+    price = np.full((places, places), settings.grid_fee, np.int64)
     if tariff is not None:
         far = distances(tariff)
         price += tariff.rate * far // MILLION
         if tariff.fees:
             price += np.array(tariff.fees, np.int64)[np.searchsorted(tariff.limits, far)]
-    if not price.any():
+    if not price[np.ix_(used, used)].any():
         return np.zeros((0, 0), np.int32)
-    levels = np.zeros((connections + 1, connections + 1), np.int32)
+    levels = np.zeros((places + 1, places + 1), np.int32)
     levels[:-1, :-1] = np.minimum(price // settings.tick, NEVER)
     return levels

@@ -22,6 +22,10 @@ Three choices that the paper leaves open:
   it is relative to the larger of |L| and a sixtieth of the range of prices (1 ct/kWh in a range of 60), so that limits
   of zero and below, which exist here, have margins as well.
 - **A reaches `target_ticks` ticks,** by default 5: the paper's 0.05 in a market quoted to 0.01.
+
+One limit is ours. In the paper every trader hears every shout, so that a market of ten times as many takes a hundred
+times as long. Here a trader takes in at most `attention` shouts of a slot between two of its quotes; of more it hears
+so many, evenly spread over the time in which they came. Markets of up to some three hundred traders never get there.
 """
 
 from __future__ import annotations
@@ -83,6 +87,8 @@ class Zip:
         """How far R may lie from 1."""
         target_ticks: float = Field(default=5.0, ge=0.0)
         """How far A may lie from 0, in ticks."""
+        attention: int = Field(default=200, ge=1)
+        """Most shouts of a slot that are heard between two quotes."""
 
     keeps_limit = True
 
@@ -129,16 +135,18 @@ class Zip:
 
     def _hear(self, state: _Slot, column: int, market: Market, rng: np.random.Generator) -> None:
         shouts: Shouts = market.shouts
-        count = np.count_nonzero(shouts.slot == column)
-        if not count or not len(state.keys):
+        chosen = self._parameters
+        here = np.flatnonzero(shouts.slot == column)
+        if not len(here) or not len(state.keys):
             return
+        if len(here) > chosen.attention:
+            here = here[np.arange(chosen.attention) * len(here) // chosen.attention]
         # One pair of draws per shout and trader, used or not: nobody's luck depends on another's private limit.
-        draws = rng.random((count, len(state.keys), 2))
-        ratio, distance = self._parameters.target_ratio, self._parameters.target_ticks * market.tick
+        draws = rng.random((len(here), len(state.keys), 2))
         _learn(
-            shouts.slot, column, shouts.sell, shouts.price, shouts.accepted, draws, ratio, distance, state.keys,
-            state.sell, state.active, state.limit, self._rate, self._momentum, float(market.floor), float(market.cap),
-            state.price, state.step,
+            shouts.sell[here], shouts.price[here], shouts.accepted[here], draws, chosen.target_ratio,
+            chosen.target_ticks * market.tick, state.keys, state.sell, state.active, state.limit, self._rate,
+            self._momentum, float(market.floor), float(market.cap), state.price, state.step,
         )  # fmt: skip
 
 
@@ -219,20 +227,16 @@ def _tell(key: Ints, slot: Ints, column: int, price: Floats, wish: Floats) -> No
 
 @njit(cache=True)
 def _learn(
-    slot: Ints, column: int, shout_sell: Bools, shout_price: Ints, accepted: Bools, draws: Floats, ratio: float,
-    distance: float, keys: Ints, sell: Bools, active: Bools, limit: Floats, rate: Floats, momentum: Floats,
-    low: float, high: float, price: Floats, step: Floats,
+    shout_sell: Bools, shout_price: Ints, accepted: Bools, draws: Floats, ratio: float, distance: float, keys: Ints,
+    sell: Bools, active: Bools, limit: Floats, rate: Floats, momentum: Floats, low: float, high: float,
+    price: Floats, step: Floats,
 ) -> None:  # fmt: skip
     """Move `price` and `step` (arrays over all keys, in place) of `keys` through a slot's shouts in their order.
 
     `draws` (H, len(keys), 2) in [0, 1): how far R is from 1, in parts of `ratio`, and A from 0, in parts of `distance`,
     for each of its H shouts and each trader.
     """
-    heard = -1
-    for h in range(len(slot)):
-        if slot[h] != column:
-            continue
-        heard += 1
+    for h in range(len(shout_price)):
         q = float(shout_price[h])
         by_ask = shout_sell[h]
         for k in range(len(keys)):
@@ -251,7 +255,7 @@ def _learn(
                     direction = 1.0
             if direction == 0.0:
                 continue
-            target = q + direction * (abs(q) * (ratio * draws[heard, k, 0]) + distance * draws[heard, k, 1])
+            target = q + direction * (abs(q) * (ratio * draws[h, k, 0]) + distance * draws[h, k, 1])
             step[i] = momentum[i] * step[i] + (1.0 - momentum[i]) * rate[i] * (target - p)
             moved = min(max(p + step[i], low), high)
             price[i] = max(moved, limit[i]) if sell[i] else min(moved, limit[i])

@@ -179,6 +179,16 @@ def test_zip_hears_shouts_one_after_the_other() -> None:
     assert quoted(strategy, crowd, (True, 160_000, True), (True, 120_000, False)) == [130_000]
 
 
+def test_zip_of_many_shouts_hears_so_many_evenly_spread() -> None:
+    crowd = traders([True], [100_000])
+    prices = [120_000 + 1_000 * n for n in range(10)]
+    few, all_ = (Zip(FIXED.model_copy(update={"attention": attention})) for attention in (5, 10))
+    for strategy in (few, all_):
+        quoted(strategy, crowd)
+    every = quoted(all_, crowd, *((True, price, True) for price in prices[::2]))
+    assert quoted(few, crowd, *((True, price, True) for price in prices)) == every
+
+
 def test_zip_momentum_carries_the_last_step_on() -> None:
     strategy = Zip(FIXED.model_copy(update={"momentum": (0.1, 0.1)}))
     crowd = traders([True], [100_000])

@@ -11,9 +11,9 @@ import pytest
 from grid import network
 from grid.feeder import Feeder
 from grid.tariffs import by_distance, by_level, levels
-from market.tariff import Fees, distances, problems
+from market.tariff import Fees, problems
 from tests.grid.networks import one_line, radial, settings
-from tests.market.test_tariff import replaced
+from tests.market.test_tariff import apart, replaced
 
 VILLAGE = Path(__file__).parents[2] / "scenarios" / "data" / "simbench_lv_rural2.feeder.json"
 
@@ -37,7 +37,7 @@ def graph(feeder: Feeder) -> nx.Graph:
 def test_distances_are_those_of_the_shortest_path(seed: int) -> None:
     rng = np.random.default_rng(seed)
     feeder = radial(rng, 40, transformers=1 + seed % 3)
-    found = distances(by_distance(feeder))
+    found = apart(by_distance(feeder))
     lengths = dict(nx.all_pairs_dijkstra_path_length(graph(feeder)))
     for one, start in enumerate(feeder.connection_bus.tolist()):
         expected = [lengths[start][end] * 1e6 for end in feeder.connection_bus.tolist()]
@@ -48,7 +48,7 @@ def test_distances_are_those_of_the_shortest_path(seed: int) -> None:
 
 def test_distances_of_the_village_are_those_of_the_shortest_path() -> None:
     feeder = Feeder.from_json(VILLAGE.read_text(encoding="utf-8"))
-    found = distances(by_distance(feeder))
+    found = apart(by_distance(feeder))
     lengths = dict(nx.all_pairs_dijkstra_path_length(graph(feeder)))
     buses = feeder.connection_bus.tolist()
     assert found == pytest.approx(np.array([[lengths[a][b] * 1e6 for b in buses] for a in buses]), abs=2)
@@ -102,7 +102,7 @@ def test_tariffs_of_any_feeder_are_accepted_by_the_market(seed: int) -> None:
 
 
 def test_two_connections_at_one_bus_are_no_distance_apart() -> None:
-    assert distances(by_distance(one_line(r_ohm=0.3, x_ohm=0.4))).tolist() == [
+    assert apart(by_distance(one_line(r_ohm=0.3, x_ohm=0.4))).tolist() == [
         [0, 500_000, 500_000],
         [500_000, 0, 0],
         [500_000, 0, 0],

@@ -36,6 +36,11 @@ def rules(fee: int = 0, tariff: dict[str, Any] | None = None, **changes: Any) ->
     return msgspec.structs.replace(SETTINGS, grid_fee=fee, network_tariff=network, **changes)
 
 
+def apart(tariff: NetworkTariff) -> Any:
+    """(C, C) distance between all connections."""
+    return distances(tariff)[np.ix_(tariff.place, tariff.place)]
+
+
 def replaced(rules: Any, tariff: NetworkTariff) -> Any:
     return msgspec.structs.replace(rules, network_tariff=tariff)
 
@@ -53,7 +58,7 @@ def traded(market: Exchange, *orders: Submit) -> list[Traded]:
 
 
 def test_distances_follow_the_tree_and_are_those_of_walking_it() -> None:
-    assert distances(NetworkTariff(**TREE)).tolist() == [
+    assert apart(NetworkTariff(**TREE)).tolist() == [
         [0, 13, 14, 20, 13],
         [13, 0, 7, 33, 0],
         [14, 7, 0, 34, 7],
@@ -70,6 +75,13 @@ def test_fees_add_up_base_rate_and_band_rounded_down_to_the_tick() -> None:
     assert fees.of(1, -1) == fees.of(-1, 1) == fees.of(-1, -1) == 0
     assert fees.least == 500
     assert fees.zones.tolist()[1] == fees.zones.tolist()[4]
+
+
+@pytest.mark.parametrize("fees", [(0, 150, 900), (900, 150, 0), (150, 150, 150)])
+def test_least_and_typical_fee_are_those_of_all_pairs_of_connections(fees: tuple[int, ...]) -> None:
+    found = Fees(rules(500, {"rate": 50_000_000, "limits": (7, 20), "fees": fees}), 5)
+    pairs = sorted(found.of(a, b) for a in range(5) for b in range(5) if a != b)
+    assert (found.least, found.typical) == (pairs[0], pairs[len(pairs) // 2])
 
 
 def test_without_fees_there_is_no_table() -> None:
