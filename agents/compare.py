@@ -57,7 +57,7 @@ class Design(NamedTuple):
             auctions[self.third] = f"{-(-(market.opens_before - market.gate_closure) // 3)} s"
         clock: dict[str, Any] = {}
         if self.clock:
-            start = market.spread_clock.start or max(0, tariffs.retail - tariffs.feed_in)
+            start = market.spread_clock.start or tariffs.largest_gap
             zero_at = 1.5 if self.closing else min(market.spread_clock.zero_at, 1.0)
             clock = {"start": write_price(start), "zero_at": zero_at, "power": market.spread_clock.power}
         return {"market.auctions": auctions, "market.spread_clock": clock, **self.changes}

@@ -25,7 +25,8 @@ from agents.strategies import NO_PRICE, Orders, Shouts, Strategy, Traders
 from agents.strategies.columns import Market
 from market.events import Amended, Entry, Limited, Rejected, Traded
 from market.exchange import Exchange
-from market.orders import Amend, Cancel, Command, MarketSettings, Submit, TimeInForce
+from market.orders import Amend, Cancel, Command, Submit, TimeInForce
+from market.settlement import tariffs
 from market.slots import NS
 
 Ints = NDArray[np.int64]
@@ -101,6 +102,9 @@ class Desk:
         self._arrival = arrival
         self._names, self._accepts = population.ids, population.accepts
         self._sources = [SOURCES[index] for index in population.source.tolist()]
+        bought, sold = tariffs(settings, population.first_slot, population.slots)
+        self.feed_in, self.retail = np.array(bought, dtype=np.int64), np.array(sold, dtype=np.int64)
+        """(T,) the utility's prices in each slot."""
         columns = (
             population.firm_buy_wh,
             population.flexible_buy_wh,
@@ -120,13 +124,13 @@ class Desk:
         self.flexible: Bools = kind % 2 == 1
         self.offered: Ints = offered[slot, member, kind]
         """(W,) [Wh]."""
-        self.value: Ints = _values(population, member, self.sell, self.flexible, settings)
+        self.value: Ints = self._values(population, slot)
         """(W,) value of a bid, fees included, or cost of an ask [milli-currency/MWh]."""
         self.limit: Ints = np.where(self.sell, self.value, self.value - fee)
         """(W,) net, at most a tick below what the utility charges for energy that flows anyway: it comes for that price
         without any order, and with one it could no longer be bought from a neighbour."""
         if fee:
-            most = np.where(self.sell | self.flexible, self.limit, settings.retail - settings.tick - fee)
+            most = np.where(self.sell | self.flexible, self.limit, self.retail[slot] - settings.tick - fee)
             self.limit = np.minimum(self.limit, most)
         self.connection: Ints = population.connection_index[member]
         self.left: Ints = self.offered.copy()
@@ -149,6 +153,13 @@ class Desk:
         self.refused: list[tuple[int, Rejected]] = []
         self.silent: set[int] = set()
         """Rows of the population for whom somebody else quotes."""
+
+    def _values(self, population: Population, column: Ints) -> Ints:
+        """Value of each bid, fees included, and cost of each ask; firm energy has the utility as its way out."""
+        own = np.where(self.sell, population.sell_cost[self.member], population.buy_value[self.member])
+        outside = np.where(self.sell, np.maximum(own, self.feed_in[column]), np.minimum(own, self.retail[column]))
+        values: Ints = np.where(self.flexible, own, outside).astype(np.int64)
+        return values
 
     def rows(self, slot: int) -> slice:
         """The wants of a delivery slot."""
@@ -269,29 +280,31 @@ class Desk:
         known = np.flatnonzero((heard.slot >= slots.start) & (heard.slot < slots.stop))
         columns = (
             np.arange(slots.start, slots.stop),
-            np.array([NO_PRICE if top.bid is None else self._net_bid(top.bid) for top in tops], dtype=np.int64),
-            np.array([NO_PRICE if top.ask is None else self._net_ask(top.ask) for top in tops], dtype=np.int64),
+            np.array([self._net_bid(top.bid, slot) for top, slot in zip(tops, slots, strict=True)], dtype=np.int64),
+            np.array([self._net_ask(top.ask, slot) for top, slot in zip(tops, slots, strict=True)], dtype=np.int64),
             self._last[here].copy(),
             np.array(time_left, dtype=np.float64) / NS,
             self._rounds[here].copy(),
             np.array([-(-left // spacing) for left in time_left], dtype=np.int64),
         )
         shouts = (heard.slot[known] - slots.start, heard.sell[known], heard.price[known], heard.accepted[known])
-        for column in (*columns, *shouts):
+        utility = self.retail[here].copy(), self.feed_in[here].copy()
+        for column in (*columns, *shouts, *utility):
             column.flags.writeable = False
         return Market(
-            *columns, Shouts(*shouts), settings.price_floor, settings.price_cap, settings.tick,
-            settings.retail, settings.feed_in, self._fee,
+            *columns, Shouts(*shouts), settings.price_floor, settings.price_cap, settings.tick, *utility, self._fee,
         )  # fmt: skip
 
-    def _net_bid(self, price: int) -> int:
+    def _net_bid(self, price: int | None, slot: int) -> int:
         """The best bid for a seller: the utility's bears no fee."""
-        feed_in = self._settings.feed_in
+        feed_in = int(self.feed_in[slot - self._first])
+        if price is None:
+            return NO_PRICE
         return max(price - self._fee, feed_in) if price > feed_in else price
 
-    def _net_ask(self, price: int) -> int:
+    def _net_ask(self, price: int | None, slot: int) -> int:
         """The best ask for a buyer, to whom the utility's comes without the fee."""
-        return min(price, self._settings.retail - self._fee)
+        return NO_PRICE if price is None else min(price, int(self.retail[slot - self._first]) - self._fee)
 
     def _net_price(self, event: Traded) -> int:
         return event.price - self._fee if event.seller == self._settings.utility else event.price
@@ -440,11 +453,3 @@ class Desk:
 
 def _silence() -> Shouts:
     return Shouts(_NONE, _NEVER, _NONE, _NEVER)
-
-
-def _values(population: Population, member: Ints, sell: Bools, flexible: Bools, settings: MarketSettings) -> Ints:
-    """Value of each bid, fees included, and cost of each ask; firm energy has the utility as its way out."""
-    own = np.where(sell, population.sell_cost[member], population.buy_value[member])
-    outside = np.where(sell, np.maximum(own, settings.feed_in), np.minimum(own, settings.retail))
-    values: Ints = np.where(flexible, own, outside).astype(np.int64)
-    return values

@@ -208,8 +208,8 @@ class MarketEnv(ParallelEnv[str, Floats, Any]):
     def _rewards(self, end: int) -> NDArray[np.float64]:
         """(A,) [ct] of all that happened since the last call; slots before `end` have closed."""
         model, desk = self._model, self._model.desk
-        tariffs = self._scenario.tariffs
-        outside = np.where(desk.sell, tariffs.feed_in, tariffs.retail)
+        column = desk.slot - model.first_slot
+        outside = np.where(desk.sell, desk.feed_in[column], desk.retail[column])
         worth = np.where(desk.flexible, desk.value, outside)
         money = np.zeros(len(model.population), dtype=np.int64)
         for _, buy, sell, trade in desk.trades[self._booked :]:
@@ -241,9 +241,10 @@ class MarketEnv(ParallelEnv[str, Floats, Any]):
             rows = rows[(place[desk.member[rows]] >= 0) & (desk.left[rows] > 0)]
             who, column, flexible = place[desk.member[rows]], desk.slot[rows] - public.number[0], desk.flexible[rows]
             seen[who, column, desk.kind[rows]] = desk.left[rows] / (desk.left[rows] + 1000)
-            seen[who, column, KINDS + flexible] = _level(desk.limit[rows], low, span)
+            seen[who, column, KINDS + flexible] = _level(desk.limit[rows], low[column], span[column])
             lives = desk.live[rows] != NO_PRICE
-            seen[who[lives], column[lives], KINDS + 2] = _level(desk.live[rows][lives], low, span)
+            who, column, rows = who[lives], column[lives], rows[lives]
+            seen[who, column, KINDS + 2] = _level(desk.live[rows], low[column], span[column])
         for number, prices in enumerate((public.bid, public.ask, public.last), KINDS + 3):
             seen[:, :slots, number] = np.where(prices == NO_PRICE, -1.0, _level(prices, low, span))
         rules = self._scenario.market
@@ -298,19 +299,21 @@ class _Seats:
 
     def quote(self, traders: Traders, market: Market, rng: np.random.Generator) -> Orders:
         low, span = _range(market, self._prices)
-        wish = low + self.levels[traders.key // KINDS, traders.slot] * span
+        wish = low[traders.slot] + self.levels[traders.key // KINDS, traders.slot] * span[traders.slot]
         steps = np.rint((wish - market.floor) / market.tick).astype(np.int64)
         price = market.floor + np.clip(steps, 0, (market.cap - market.floor) // market.tick) * market.tick
         return quote_all(traders, price, np.ones(len(traders), dtype=np.bool_))
 
 
-def _range(market: Market, prices: Prices) -> tuple[int, int]:
-    """Lowest price of the levels, and how far they reach, at least a tick."""
-    low, high = (market.feed_in, market.retail - market.grid_fee) if prices == "tariff" else (market.floor, market.cap)
-    return low, max(high - low, market.tick)
+def _range(market: Market, prices: Prices) -> tuple[Ints, Ints]:
+    """(S,) lowest price of the levels in each open slot, and how far they reach, at least a tick."""
+    low, high = market.feed_in, market.retail - market.grid_fee
+    if prices == "market":
+        low, high = np.full_like(low, market.floor), np.full_like(high, market.cap)
+    return low, np.maximum(high - low, market.tick)
 
 
-def _level(price: Ints, low: int, span: int) -> NDArray[np.float64]:
+def _level(price: Ints, low: Ints, span: Ints) -> NDArray[np.float64]:
     level: NDArray[np.float64] = np.clip((price - low) / span, 0.0, 1.0)
     return level
 

@@ -12,6 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.outside import imported
+
 Floats = NDArray[np.float64]
 
 
@@ -165,6 +167,17 @@ def bands(forecaster: Forecaster, past: Floats, slots: int, shares: Floats, days
 FORECASTERS: dict[str, Callable[[int], Forecaster]] = {
     "persistence": Persistence,
     "same_weekday": SameWeekday,
-    "smoothing": Smoothing,
+    "exponential_smoothing": Smoothing,
+    "analogs": Analogs,
 }
 """Honest forecasters by name; each is made with the slots of a day."""
+
+
+def forecaster(name: str) -> Callable[[int], Forecaster]:
+    """The honest forecaster of that name, or ``package.module:Class``. Raises ValueError."""
+    return FORECASTERS[name] if name in FORECASTERS else imported(name, "forecast", FORECASTERS)
+
+
+def choose(wish: str | float, slots_per_day: int, truth: Floats, rng: np.random.Generator) -> Forecaster:
+    """A forecaster by its name; or, for a number, the truth (n, T) with that relative error."""
+    return forecaster(wish)(slots_per_day) if isinstance(wish, str) else NoisyTruth(truth, wish, rng)

@@ -286,10 +286,10 @@ class Session:
                 np.zeros(len(heard), dtype=np.int64), np.array(sell, dtype=np.bool_),
                 np.array(said, dtype=np.int64), np.array(accepted, dtype=np.bool_),
             )  # fmt: skip
-        now = np.array((self._slot, self._bid, self._ask, self._last, self._step, left))
+        now = np.array((self._slot, self._bid, self._ask, self._last, self._step, left, price.cap, price.floor))
         return Market(
             now[0:1], now[1:2], now[2:3], now[3:4], np.array([float(left)]), now[4:5], now[5:6], shouts,
-            price.floor, price.cap, price.tick, price.cap, price.floor, 0,
+            price.floor, price.cap, price.tick, now[6:7], now[7:8], 0,
         )  # fmt: skip
 
     # -- the exchange --------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agents.optimum import Optimum, achieved, optimum
 from agents.record import Record
 from grid.gate import FeederGate
+from market.settlement import rules_of
 from market.tariff import Fees
 
 Ints = NDArray[np.int64]
@@ -79,7 +80,7 @@ class Physics(NamedTuple):
 
 def trades(record: Record) -> Trades:
     """The trades of a run as columns."""
-    desk, settings = record.desk, record.settings
+    desk = record.desk
     rows = [
         (deal.seq, deal.event.slot, deal.buy, deal.sell, deal.event.price, deal.event.quantity, deal.event.fee)
         for deal in desk.trades
@@ -88,9 +89,11 @@ def trades(record: Record) -> Trades:
     outside_buy, outside_sell = buy == UTILITY, sell == UTILITY
     # A want of -1 reads some other want's column, which the choice then drops.
     member = np.append(desk.member, UTILITY)
-    value, cost = np.append(desk.value, settings.feed_in)[buy], np.append(desk.value, settings.retail)[sell]
+    column = slot - record.population.first_slot
+    value = np.where(outside_buy, desk.feed_in[column], np.append(desk.value, 0)[buy])
+    cost = np.where(outside_sell, desk.retail[column], np.append(desk.value, 0)[sell])
     return Trades(
-        seq, slot - record.population.first_slot, member[buy], member[sell], price, quantity, value, cost,
+        seq, column, member[buy], member[sell], price, quantity, value, cost,
         ~(outside_buy | outside_sell), fee,
     )  # fmt: skip
 
@@ -106,8 +109,9 @@ def accounts(record: Record, traded: Trades) -> Accounts:
     np.add.at(contracted, (traded.seller, traded.column), traded.quantity)
     np.add.at(contracted, (traded.buyer, traded.column), -traded.quantity)
     imbalance = record.metered - contracted[:people]
+    paid, charged = record.imbalance_prices
+    settled = np.maximum(imbalance, 0) @ paid - np.maximum(-imbalance, 0) @ charged
     surplus, shortage = np.maximum(imbalance, 0).sum(axis=1), np.maximum(-imbalance, 0).sum(axis=1)
-    settled = settings.feed_in * surplus - settings.retail * shortage
     lost, borne = settings.losses_price * record.losses.sum(axis=1), settings.losses_price * record.wires_losses.sum()
     outside = money[traded.seller == UTILITY].sum() - money[traded.buyer == UTILITY].sum()
     result = Accounts(
@@ -158,7 +162,7 @@ def optima(record: Record) -> list[Optimum]:
     found = []
     for slot in range(people.first_slot, people.first_slot + people.slots):
         rows = gate.open(slot, *people.baseline(slot))
-        found.append(optimum(slot, record.desk.wants(slot), gate, rows, settings, fees))
+        found.append(optimum(slot, record.desk.wants(slot), gate, rows, rules_of(settings, slot), fees))
         gate.close(slot)
     return found
 

@@ -334,13 +334,14 @@ class MarketModel(Figures, mesa.Model):
     def _open(self, slot: int) -> None:
         """The operator's baseline and the utility's standing orders."""
         settings = self.exchange.settings
+        feed_in, retail = tariff(settings, slot)
         baseline, reactive = self.population.baseline(slot)
         dearest = max(abs(settings.price_cap), abs(settings.price_floor), 1)
         quantity = min(UTILITY_WH, MAX_EXACT // dearest) // settings.lot * settings.lot
         self._say(
             UpdateGrid(slot, baseline.tolist(), reactive.tolist()),
-            Submit(UTILITY, slot, "buy", settings.feed_in, quantity, flexible=True),
-            Submit(UTILITY, slot, "sell", settings.retail, quantity, flexible=True, source="grid"),
+            Submit(UTILITY, slot, "buy", feed_in, quantity, flexible=True),
+            Submit(UTILITY, slot, "sell", retail, quantity, flexible=True, source="grid"),
         )
 
     def _sketch(self) -> None:
@@ -387,7 +388,8 @@ class MarketModel(Figures, mesa.Model):
                 self.bought[rows[buyer]] += trade.quantity
 
     def _book_settlement(self, settled: Settled) -> None:
-        prices = settled.prices or tariff(self.exchange.settings)
+        prices = settled.prices or tariff(self.exchange.settings, settled.slot)
+        self.record.imbalance_prices[:, settled.slot - self.first_slot] = prices
         for name, _, _, imbalance in settled.lines:
             if name in self._rows:
                 self.money[self._rows[name]] += imbalance_money(imbalance, prices)

@@ -14,7 +14,7 @@ Hence a participant sells or buys in a slot, never both.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,14 +27,19 @@ from agents.devices.battery import Battery
 from agents.devices.fleet import RuleSite, Site
 from agents.devices.pv import split_export
 from agents.fleets import Members, Owned, fleets
-from agents.netting import net
-from agents.scenario import Scenario, ScenarioError
+from agents.forecast import choose
+from agents.netting import Netted, own, store
+from agents.scenario import Scenario, ScenarioError, Time
 from agents.scenario_connections import allocate
 from agents.seeds import child, generator
 from grid.feeder import Feeder
+from market.slots import NS, format_time
 
 Ints = NDArray[np.int64]
 
+DAY = 86_400
+MEMORY_DAYS = 7
+"""Days before the run whose meter readings planning batteries know."""
 SOURCES = ("", "solar", "wind", "hydro", "biomass", "storage", "grid", "fuel")
 
 
@@ -168,25 +173,21 @@ def build(scenario: Scenario, seed: np.random.SeedSequence) -> Population:
     """
     feeder = scenario_files.load_feeder(scenario)
     profiles = scenario_files.load_profiles(scenario)
-    weather = scenario_files.load_weather(scenario, seed)
     chosen, errors = allocate(scenario.participants, feeder, seed)
     if errors:
         raise ScenarioError(errors)
-    everyone: list[Members] = []
-    start = 0
-    for group, places in zip(scenario.participants, chosen, strict=True):
-        names = tuple(feeder.connection_profile[i] for i in places)
-        site = Site(
-            profiles,
-            scenario.first_slot,
-            scenario.slots,
-            scenario.market.slot,
-            names,
-            child(seed, "group", group.group),
-            weather,
-        )
-        everyone.append(Members(group, np.arange(start, start + len(places)), site))
-        start += len(places)
+
+    def members(scenario: Scenario) -> list[Members]:
+        weather = scenario_files.load_weather(scenario, seed)
+        time, everyone, start = (scenario.first_slot, scenario.slots, scenario.market.slot), [], 0
+        for group, places in zip(scenario.participants, chosen, strict=True):
+            names = tuple(feeder.connection_profile[i] for i in places)
+            site = Site(profiles, *time, names, child(seed, "group", group.group), weather)
+            everyone.append(Members(group, np.arange(start, start + len(places)), site))
+            start += len(places)
+        return everyone
+
+    everyone = members(scenario)
     index = np.array([i for places in chosen for i in places], dtype=np.int64)
     value, cost = _prices(everyone, scenario)
     return Population(
@@ -201,13 +202,34 @@ def build(scenario: Scenario, seed: np.random.SeedSequence) -> Population:
         buy_value=_fixed(value),
         sell_cost=_fixed(cost),
         accepts=[m.group.accepts for m in everyone for _ in m.rows],
-        **_energies(everyone, len(index), scenario),
+        **_energies(everyone, len(index), scenario, _past(scenario, members)),
     )
 
 
-def _energies(everyone: list[Members], count: int, scenario: Scenario) -> dict[str, Any]:
-    """All columns of energy, the fleets and the batteries."""
-    load, flexible, must_run, dispatchable, reactive = np.zeros((5, count, scenario.slots), dtype=np.int64)
+def _past(scenario: Scenario, members: Callable[[Scenario], list[Members]]) -> Ints:
+    """(P, t) load less generation of the days before the run [Wh]; t is 0 where no battery plans by it.
+
+    The same devices under the weather of those days: what their meters would have counted.
+    """
+    people = sum(group.size for group in scenario.participants)
+    plans = any(
+        group.battery is not None and group.battery.rule != "self_consumption" for group in scenario.participants
+    )
+    start = scenario.time.start - MEMORY_DAYS * DAY * NS
+    if not plans or start < scenario.market.opens_before * NS:
+        return np.zeros((people, 0), dtype=np.int64)
+    time = Time(start=format_time(start), days=MEMORY_DAYS)  # type: ignore[arg-type]
+    try:
+        netted = _columns(members(scenario.model_copy(update={"time": time})), people)[0]
+    except ValueError:  # recordings may begin with the run: then nothing is known of before
+        return np.zeros((people, 0), dtype=np.int64)
+    return netted.firm_buy - netted.firm_sell - netted.flexible_sell
+
+
+def _columns(everyone: list[Members], count: int) -> tuple[Netted, dict[str, Ints], list[Owned]]:
+    """All columns of energy without batteries: netted, as devices have them, and the fleets."""
+    slots = everyone[0].site.slots
+    load, flexible, must_run, dispatchable, reactive = np.zeros((5, count, slots), dtype=np.int64)
     owned = [item for members in everyone for item in fleets(members)]
     for owners, fleet, _ in owned:
         target = (flexible if fleet.flexible else load) if not fleet.source else dispatchable
@@ -222,46 +244,59 @@ def _energies(everyone: list[Members], count: int, scenario: Scenario) -> dict[s
             firm, above = split_export(fleet.energy_wh, load[owners], limit)
             must_run[owners] += firm
             dispatchable[owners] += above
-    battery, owner, rules = _batteries(everyone, scenario)
-    netted = net(load, flexible, must_run, dispatchable, battery, owner, rules)
+    columns = {
+        "load_wh": load,
+        "flexible_load_wh": flexible,
+        "must_run_wh": must_run,
+        "dispatchable_wh": dispatchable,
+        "reactive_varh": reactive,
+    }
+    return own(load, flexible, must_run, dispatchable), columns, owned
+
+
+def _energies(everyone: list[Members], count: int, scenario: Scenario, past: Ints) -> dict[str, Any]:
+    """All columns of energy, the fleets and the batteries."""
+    netted, columns, owned = _columns(everyone, count)
+    battery, owner, rules = _batteries(everyone, netted, past, scenario)
+    store(netted, battery, owner, rules)
+    columns |= {f"{name}_wh": column for name, column in netted._asdict().items()}
     return {
+        **{name: _fixed(column) for name, column in columns.items()},
         "source": _fixed(_main_source(owned, count)),
-        "load_wh": _fixed(load),
-        "flexible_load_wh": _fixed(flexible),
-        "must_run_wh": _fixed(must_run),
-        "dispatchable_wh": _fixed(dispatchable),
-        "reactive_varh": _fixed(reactive),
-        "battery_wh": _fixed(netted.battery),
-        "firm_sell_wh": _fixed(netted.firm_sell),
-        "flexible_sell_wh": _fixed(netted.flexible_sell),
-        "firm_buy_wh": _fixed(netted.firm_buy),
-        "flexible_buy_wh": _fixed(netted.flexible_buy),
         "series": [Series(fleet.label, fleet.source, owners, _fixed(fleet.energy_wh)) for owners, fleet, _ in owned],
         "battery": battery,
         "battery_owner": _fixed(owner),
     }
 
 
-def _batteries(everyone: list[Members], scenario: Scenario) -> tuple[Battery, Ints, dict[registry.Rule, Ints]]:
+def _batteries(
+    everyone: list[Members], netted: Netted, past: Ints, scenario: Scenario
+) -> tuple[Battery, Ints, dict[registry.Rule, Ints]]:
     columns: list[list[float]] = []
     owner: list[int] = []
-    rules: dict[str, list[int]] = {}
+    rules: dict[tuple[str, str | float], list[int]] = {}
     for members in everyone:
         spec = members.group.battery
         if spec is None:
             continue
         owning = members.owning("battery", spec.share)
         capacity, power = owning.sizes("kwh", spec.kwh), owning.sizes("kw", spec.kw)
-        rules.setdefault(spec.rule, []).extend(range(len(owner), len(owner) + len(owning.rows)))
+        rules.setdefault((spec.rule, spec.forecast), []).extend(range(len(owner), len(owner) + len(owning.rows)))
         owner.extend(owning.rows.tolist())
         for kwh, kw in zip(capacity, power, strict=True):
             columns.append([kwh * 1000, kw * 1000, spec.efficiency, spec.self_discharge, spec.initial])
     wh, watts, efficiency, loss, initial = np.array(columns, dtype=np.float64).reshape(-1, 5).T
     battery = Battery(wh, watts, scenario.slot_hours, efficiency=efficiency, self_discharge=loss, initial=initial)
-    tariffs, made = scenario.tariffs, {}
-    for name, members_of in rules.items():
-        site = RuleSite(np.array(members_of), scenario.market.slot, tariffs.retail, tariffs.feed_in)
-        made[registry.rule_for(name, site)] = site.rows
+    slot = scenario.market.slot
+    prices = scenario.tariffs.prices(scenario.first_slot, scenario.slots + 7 * DAY // slot, slot)
+    seed, made = everyone[0].site.seed, {}
+    for (name, forecast), members_of in rules.items():
+        rows = np.array(members_of)
+        mine = np.array(owner)[rows]
+        before, run = past[mine].astype(np.float64), netted.firm_buy - netted.firm_sell - netted.flexible_sell
+        truth = np.concatenate([before, run[mine]], axis=1)
+        forecaster = choose(forecast, DAY // slot, truth, generator(seed, "forecast", name))
+        made[registry.rule_for(name, RuleSite(rows, slot, *prices, forecaster, before))] = rows
     return battery, np.array(owner, dtype=np.int64), made
 
 
@@ -276,12 +311,13 @@ def _main_source(owned: list[Owned], count: int) -> Ints:
 
 def _prices(everyone: list[Members], scenario: Scenario) -> tuple[Ints, Ints]:
     values, costs = [], []
+    least, most = scenario.tariffs.extremes
     for members in everyone:
         group, n = members.group, len(members.rows)
         plants = (group.biomass, group.backup)
         cost = next((plant.cost for plant in plants if plant is not None and plant.cost), group.cost)
-        values.append(members.prices("value", group.value) if group.value else np.full(n, scenario.tariffs.retail))
-        costs.append(members.prices("cost", cost) if cost else np.full(n, scenario.tariffs.feed_in))
+        values.append(members.prices("value", group.value) if group.value else np.full(n, most))
+        costs.append(members.prices("cost", cost) if cost else np.full(n, least))
     return np.concatenate(values).astype(np.int64), np.concatenate(costs).astype(np.int64)
 
 

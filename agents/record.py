@@ -42,6 +42,8 @@ class Record:
     """(T, C) change of injection by flexible trades [Wh]."""
     metered: Ints
     """(P, T) what flowed, injection positive [Wh]."""
+    imbalance_prices: Ints
+    """(2, T) what was paid for a surplus and taken for a shortage [milli-currency/MWh]; 0 in slots not settled."""
     losses: Ints
     """(P, T) what each paid for of what the wires lost [Wh]."""
     wires_losses: Ints
@@ -68,8 +70,9 @@ class Record:
     ) -> Record:
         shape = (population.slots, len(population.feeder.connection_ids))
         metered, losses = np.zeros((2, len(population), population.slots), dtype=np.int64)
-        wires = np.zeros(population.slots, dtype=np.int64)
-        return cls(scenario, seed, settings, population, desk, np.zeros(shape, dtype=np.int64), metered, losses, wires)
+        prices, wires = np.zeros((2, population.slots), dtype=np.int64), np.zeros(population.slots, dtype=np.int64)
+        schedule = np.zeros(shape, dtype=np.int64)
+        return cls(scenario, seed, settings, population, desk, schedule, metered, prices, losses, wires)
 
     def time_of(self, seq: Ints) -> Ints:
         """Time [ns] of commands by their sequence numbers."""

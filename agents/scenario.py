@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import yaml
 from pydantic import (
     Field,
@@ -23,6 +24,7 @@ from agents import scenario_rules
 from agents.scenario_groups import TEXT, Group, Names
 from agents.scenario_models import Section, Weather
 from agents.scenario_rules import UTILITY
+from agents.scenario_tariffs import Prices, Tariffs
 from agents.scenario_text import ScenarioError, read_yaml
 from agents.scenario_units import Duration, Energy, Flag, Price, Real, Start, Whole
 from grid.feeder import Feeder
@@ -30,7 +32,6 @@ from market.orders import (
     Design,
     GateMode,
     ImbalancePrice,
-    LossModel,
     MarketSettings,
     Netting,
     NetworkTariff,
@@ -109,35 +110,6 @@ class Market(Section):
         default=SpreadClock(), description="Lets the most valuable matches trade first where capacity is scarce"
     )
     max_orders: Whole = Field(default=4096, gt=0, le=1_000_000, description="Most orders that may rest in one slot")
-
-
-class NetworkCharge(Section):
-    """Fees that depend on who trades with whom, beside `grid_fee`; docs/tariffs.md explains them."""
-
-    model: Literal["flat", "distance", "level"] = Field(
-        default="flat", description="Nothing beside grid_fee, by electrical distance, or by the level that both share"
-    )
-    per_ohm: Price = Field(default=0, ge=0, description="`distance`: for each ohm between seller and buyer")
-    limits: tuple[Real, ...] = Field(
-        default=(), description="`distance`: largest distance of each band but the last [ohm], rising"
-    )
-    fees: tuple[Price, ...] = Field(default=(), description="`distance`: fee of each band, one more than limits")
-    feeder: Price = Field(default=0, ge=0, description="`level`: both on one outgoing feeder of a substation")
-    substation: Price = Field(default=0, ge=0, description="`level`: both behind one transformer")
-    beyond: Price = Field(default=0, ge=0, description="`level`: all others")
-
-
-class Tariffs(Section):
-    """What the utility charges and pays for energy that is not traded locally, and what the wires cost."""
-
-    retail: Price = Field(default=320_000, description="Price at which the utility sells")
-    feed_in: Price = Field(default=80_000, description="Price at which the utility buys")
-    grid_fee: Price = Field(default=0, ge=0, description="Paid by the buyer on every Wh traded locally")
-    network: NetworkCharge = Field(default=NetworkCharge(), description="Fees that depend on who trades with whom")
-    losses: LossModel = Field(
-        default="none", description="Who pays for what the wires lose: nobody, the operator, or all, by either rule"
-    )
-    losses_price: Price = Field(default=100_000, ge=0, description="Price at which the utility supplies the losses")
 
 
 class Settlement(Section):
@@ -294,9 +266,15 @@ class Scenario(Section):
         """Folder to which the paths in the scenario are relative."""
         return self._base
 
+    def prices(self) -> Prices:
+        """What the utility charges and pays in each slot of the run."""
+        return self.tariffs.prices(self.first_slot, self.slots, self.market.slot)
+
     def market_settings(self, feeder: Feeder | None = None) -> MarketSettings:
         """The rules in the exchange's own terms, on the scenario's feeder; only flat tariffs can do without one."""
         low, high = self.grid.voltage_band
+        retail, feed_in = self.prices()
+        changes = np.flatnonzero((np.diff(retail) != 0) | (np.diff(feed_in) != 0)) + 1
         return MarketSettings(
             name=self.name,
             currency=self.market.currency,
@@ -315,8 +293,9 @@ class Scenario(Section):
             loading_max_ppm=round(self.grid.loading_limit * PPM),
             unbalance_max_ppm=round(self.grid.unbalance_limit * PPM),
             utility=UTILITY,
-            retail=self.tariffs.retail,
-            feed_in=self.tariffs.feed_in,
+            retail=int(retail[0]),
+            feed_in=int(feed_in[0]),
+            price_changes=tuple((self.first_slot + t, int(retail[t]), int(feed_in[t])) for t in changes.tolist()),
             grid_fee=self.tariffs.grid_fee,
             design=self.market.design,
             auction_opening=self.market.auctions.opening,

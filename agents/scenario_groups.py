@@ -153,6 +153,28 @@ class Ev(Section):
     trips: Trips | None = Field(default=None, description="Model instead of a profile")
 
 
+def _forecast(value: object) -> object:
+    if isinstance(value, Mapping):
+        error = value.get("noisy")
+        if list(value) != ["noisy"] or isinstance(error, bool) or not isinstance(error, int | float):
+            raise ValueError("needs a name, or {noisy: 0.1}")
+        if not 0 <= error <= 10:
+            raise ValueError("the error of noisy must be from 0 to 10")
+        return float(error)
+    if not isinstance(value, str):
+        raise ValueError("needs a name, or {noisy: 0.1}")
+    return value
+
+
+Forecast = Annotated[
+    str | float,
+    BeforeValidator(_forecast),
+    PlainSerializer(lambda value: value if isinstance(value, str) else {"noisy": value}),
+    WithJsonSchema({"anyOf": [TEXT, {"type": "object", "properties": {"noisy": {"type": "number"}}}]}),
+    Unit("name or {noisy: error}"),
+]
+
+
 class Battery(Section):
     """Stationary battery."""
 
@@ -163,7 +185,14 @@ class Battery(Section):
     initial: Real = Field(default=0.5, ge=0, le=1, description="State of charge at the start [share of the capacity]")
     share: Share = Field(default=1.0, description="Share of the members that have one")
     rule: str = Field(
-        default="self_consumption", min_length=1, description="What it does: self_consumption, or package.module:Class"
+        default="self_consumption",
+        min_length=1,
+        description="What it does: self_consumption, mpc (plans by the utility's prices), or package.module:Class",
+    )
+    forecast: Forecast = Field(
+        default="analogs",
+        description="What a plan believes of its owner's next day: persistence, same_weekday, exponential_smoothing, "
+        "analogs (the last days again), package.module:Class, or {noisy: error} for the truth with a relative error",
     )
 
 
@@ -253,9 +282,11 @@ class Group(Section):
     processes: tuple[Process, ...] = Field(default=(), description="Work at times of its own")
     devices: tuple[Device, ...] = Field(default=(), description="Devices of your own")
     value: Prices | None = Field(
-        default=None, description="What energy is worth to a buyer, fees included; by default retail"
+        default=None, description="What energy is worth to a buyer, fees included; by default the highest retail price"
     )
-    cost: Prices | None = Field(default=None, description="Lowest price that a seller accepts; by default feed_in")
+    cost: Prices | None = Field(
+        default=None, description="Lowest price that a seller accepts; by default the lowest feed_in"
+    )
     accepts: tuple[Origin, ...] = Field(
         default=(),
         description="Origins that its bids accept; by default all. What it does not find, the utility serves",

@@ -17,7 +17,9 @@ from agents import scenario_checks, scenario_files, strategies
 from agents.devices import registry
 from agents.devices.battery import MAX_CAPACITY_WH
 from agents.families import in_family
+from agents.forecast import forecaster
 from agents.scenario_connections import allocate
+from agents.scenario_tariffs import DAY_MINUTES, band_faults, crossing, write_minutes
 from agents.scenario_text import hint, show
 from agents.scenario_units import write_price
 from agents.shapes import Shapes
@@ -25,8 +27,9 @@ from market.rules import MAX_AUCTIONS
 from market.slots import NS, format_time
 
 if TYPE_CHECKING:
-    from agents.scenario import Market, NetworkCharge, Tariffs, Time
+    from agents.scenario import Market, Time
     from agents.scenario_groups import Device, Group, Strategy
+    from agents.scenario_tariffs import NetworkCharge, Tariffs
 
 DAY = 86_400
 MOST_DAYS = 3660
@@ -265,12 +268,18 @@ def _in_range(path: str, price: int, market: Market) -> Iterator[str]:
 
 def _tariffs(tariffs: Tariffs, market: Market) -> Iterator[str]:
     for name in ("retail", "feed_in"):
-        yield from _on_tick(f"tariffs.{name}", getattr(tariffs, name), market.tick)
-        yield from _in_range(f"tariffs.{name}", getattr(tariffs, name), market)
+        bands = getattr(tariffs, name)
+        for number, band in enumerate(bands):
+            path = f"tariffs.{name}" + (f"[{number}].price" if len(bands) > 1 else "")
+            yield from _on_tick(path, band.price, market.tick)
+            yield from _in_range(path, band.price, market)
+        yield from band_faults(name, bands)
     yield from _on_tick("tariffs.grid_fee", tariffs.grid_fee, market.tick)
     yield from _charge(tariffs.network)
-    if tariffs.feed_in > tariffs.retail:
-        gap = f"got {write_price(tariffs.feed_in)} and {write_price(tariffs.retail)}"
+    if (found := crossing(tariffs)) is not None:
+        minute, feed_in, retail = found
+        when = f" at {write_minutes(minute % DAY_MINUTES)}" if len(tariffs.retail) + len(tariffs.feed_in) > 2 else ""
+        gap = f"got {write_price(feed_in)} and {write_price(retail)}{when}"
         yield f"tariffs.feed_in: must be at most retail (else buying to sell back earns money), {gap}"
 
 
@@ -358,6 +367,8 @@ def _devices(group: Group, path: str) -> Iterator[str]:
         if group.battery.kwh.high > most:
             yield f"{path}.battery.kwh: must be <= {most}, got {group.battery.kwh.high:g}; use several batteries"
         yield from _found(registry.rule, group.battery.rule, f"{path}.battery.rule")
+        if isinstance(group.battery.forecast, str):
+            yield from _found(forecaster, group.battery.forecast, f"{path}.battery.forecast")
         if not any(getattr(group, name) for name in DEVICES if name != "battery"):
             need = "a battery stores its owner's own energy; give the group a load or a generator too"
             yield f"{path}.battery: {need}"

@@ -19,7 +19,7 @@ class ScenarioError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader in which ``off`` and ``2016-06-21`` stay text, and which notes duplicate keys in `repeated`."""
+    """SafeLoader in which ``off``, ``2016-06-21`` and ``22:00`` stay text; notes duplicate keys in `repeated`."""
 
     repeated: list[str]
 
@@ -39,12 +39,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
+_SURPRISING = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "timestamp")}
 _Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern) for tag, pattern in pairs if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
-    ]
+    first: [(tag, pattern) for tag, pattern in pairs if tag not in _SURPRISING]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF"))
 
 

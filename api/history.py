@@ -172,7 +172,7 @@ def _settled_of(name: str) -> Callable[[Ledger, Entry], Items]:
             {"seq": entry.seq, "slot": event.slot, "run": getattr(event, "run", 1)} | line._asdict()
             for event in entry.events
             if isinstance(event, Settled | Corrected)
-            for line in _statements(event, event.prices or tariff(settings), settings.utility)
+            for line in _statements(event, event.prices or tariff(settings, event.slot), settings.utility)
             if line.participant == name
         ]
 

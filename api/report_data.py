@@ -21,6 +21,7 @@ from api.report_html import number
 from api.report_map import feeder_map
 from grid.feeder import Feeder
 from market.orders import MarketSettings
+from market.settlement import tariff
 from market.units import ct_per_kwh
 
 Floats = NDArray[np.float64]
@@ -130,13 +131,14 @@ def _price(table: pd.DataFrame, starts: NDArray[np.int64], settings: MarketSetti
     money = np.add.reduceat(np.nan_to_num(table["price_ct"].to_numpy(dtype=float)) * energy, starts)
     traded = np.add.reduceat(energy, starts)
     mean = np.divide(money, traded, out=np.full(len(starts), np.nan), where=traded > 0)
+    utility = [tariff(settings, slot) for slot in table["slot"].to_numpy()[starts].tolist()]
     return {
         "unit": "ct/kWh",
         "mean": _listed(mean),
         "low": _listed(np.fmin.reduceat(table["price_low_ct"].to_numpy(dtype=float), starts)),
         "high": _listed(np.fmax.reduceat(table["price_high_ct"].to_numpy(dtype=float), starts)),
-        "retail": ct_per_kwh(settings.retail),
-        "feed_in": ct_per_kwh(settings.feed_in),
+        "retail": [ct_per_kwh(retail) for _, retail in utility],
+        "feed_in": [ct_per_kwh(feed_in) for feed_in, _ in utility],
     }
 
 

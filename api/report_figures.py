@@ -74,7 +74,7 @@ def _tile(label: str, value: str, unit: str = "", note: str = "", tone: str = ""
 def _trade(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
     energy, price = summary["energy"], summary["price"]
     part = energy["local_kwh"] / energy["load_kwh"] if energy["load_kwh"] else None
-    between = f"utility: sells at {ct_per_kwh(settings.retail):g}, buys at {ct_per_kwh(settings.feed_in):g}"
+    between = f"utility: sells at {_reach(settings, 1)}, buys at {_reach(settings, 2)}"
     fee = f"; {tariff(settings)}" if settings.grid_fee or settings.network_tariff else ""
     without = summary.get("without_local_trading")
     before = f"{_percent(without['self_sufficiency'])} % without local trading" if without else ""
@@ -86,6 +86,12 @@ def _trade(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
         _tile("Mean price", number(price["mean_ct"]), "ct/kWh", between + fee),
         _tile("Self-sufficiency", _percent(energy["self_sufficiency"]), "%", before),
     ]
+
+
+def _reach(settings: MarketSettings, field: int) -> str:
+    """The utility's price as seller (1) or buyer (2), or the least and the largest that it ever is [ct/kWh]."""
+    prices = {(0, settings.retail, settings.feed_in)[field], *(change[field] for change in settings.price_changes)}
+    return " to ".join(f"{ct_per_kwh(price):g}" for price in sorted({min(prices), max(prices)}))
 
 
 def tariff(settings: MarketSettings) -> str:

@@ -163,8 +163,8 @@ def price(data: Data) -> str:
         "price",
         "Price of local trades per slot",
         f"<strong>Price of local trades.</strong> The band runs from each slot's lowest to its "
-        f"highest trade; a gap is a slot without one. The utility sells at {number(prices['retail'])} "
-        f"and buys at {number(prices['feed_in'])} {text(prices['unit'])}.",
+        f"highest trade; a gap is a slot without one. The utility sells at {_reach(prices['retail'])} "
+        f"and buys at {_reach(prices['feed_in'])} {text(prices['unit'])}.",
     ) + figure(
         "volume",
         "Traded energy per slot",
@@ -271,3 +271,8 @@ def _highs(rows: list[list[int]]) -> list[int]:
 
 def _first(levels: list[list[float]]) -> float | None:
     return levels[0][0] if levels else None
+
+
+def _reach(prices: list[float]) -> str:
+    """One price, or the least and the largest."""
+    return " to ".join(map(number, sorted({min(prices), max(prices)})))

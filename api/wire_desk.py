@@ -20,6 +20,7 @@ from api.projection import OpenOrder
 from api.schemas import NewOrder, Result
 from api.view import Event, Levels
 from market.orders import MarketSettings
+from market.settlement import tariff
 from market.slots import NS
 
 KINDS = ("firm_buy", "flexible_buy", "firm_sell", "flexible_sell")
@@ -118,7 +119,7 @@ class WireDesk:
                 continue
             for kind, left in enumerate(self._left(slot, line)):
                 if left > 0:
-                    found.append(Want(slot, kind, self._limit(kind), left, self._resting(slot, kind)))
+                    found.append(Want(slot, kind, self._limit(slot, kind), left, self._resting(slot, kind)))
         return found
 
     def _left(self, slot: int, line: dict[str, int]) -> list[int]:
@@ -135,15 +136,16 @@ class WireDesk:
             left += [max(0, firm - max(0, done - known)), max(0, flexible - known - beyond)]
         return left
 
-    def _limit(self, kind: int) -> int:
+    def _limit(self, slot: int, kind: int) -> int:
         """What trading must beat: the own value or cost, for firm energy the utility where that is better."""
         rules, fee = self._settings, self._fee
+        feed_in, retail = tariff(rules, slot)
         if kind >= 2:
-            return self._cost if kind == 3 else max(self._cost, rules.feed_in)
+            return self._cost if kind == 3 else max(self._cost, feed_in)
         if kind == 1:
             return self._value - fee
-        limit = min(self._value, rules.retail) - fee
-        return min(limit, rules.retail - rules.tick - fee) if fee else limit
+        limit = min(self._value, retail) - fee
+        return min(limit, retail - rules.tick - fee) if fee else limit
 
     def _resting(self, slot: int, kind: int) -> OpenOrder | None:
         side, flexible = ("sell" if kind >= 2 else "buy"), kind % 2 == 1
@@ -160,8 +162,8 @@ class WireDesk:
         seconds = np.array([(view.slots[slot].gate - now) / NS for slot in slots], dtype=np.float64)
         columns = (
             np.array(slots, dtype=np.int64),
-            np.array([self._net_bid(book.bid) for book in books], dtype=np.int64),
-            np.array([self._net_ask(book.ask) for book in books], dtype=np.int64),
+            np.array([self._net_bid(book.bid, slot) for book, slot in zip(books, slots, strict=True)], dtype=np.int64),
+            np.array([self._net_ask(book.ask, slot) for book, slot in zip(books, slots, strict=True)], dtype=np.int64),
             np.array([self._last.get(slot, NO_PRICE) for slot in slots], dtype=np.int64),
             seconds,
             np.array([self._rounds[slot] for slot in slots], dtype=np.int64),
@@ -175,22 +177,23 @@ class WireDesk:
             np.array([shout[2] for shout in heard], dtype=np.int64),
             np.array([shout[3] for shout in heard], dtype=np.bool_),
         )
-        for column in (*columns, shouts.slot, shouts.sell, shouts.price, shouts.accepted):
+        prices = np.array([tariff(rules, slot) for slot in slots], dtype=np.int64).reshape(-1, 2).T
+        utility = prices[1].copy(), prices[0].copy()
+        for column in (*columns, *utility, shouts.slot, shouts.sell, shouts.price, shouts.accepted):
             column.flags.writeable = False
-        return Market(
-            *columns, shouts, rules.price_floor, rules.price_cap, rules.tick, rules.retail, rules.feed_in, self._fee
-        )
+        return Market(*columns, shouts, rules.price_floor, rules.price_cap, rules.tick, *utility, self._fee)
 
-    def _net_bid(self, price: int | None) -> int:
+    def _net_bid(self, price: int | None, slot: int) -> int:
         """A bid as its seller sees it: the utility's bears no fee."""
-        feed_in = self._settings.feed_in
+        feed_in, _ = tariff(self._settings, slot)
         if price is None:
             return NO_PRICE
         return max(price - self._fee, feed_in) if price > feed_in else price
 
-    def _net_ask(self, price: int | None) -> int:
+    def _net_ask(self, price: int | None, slot: int) -> int:
         """An ask as its buyer sees it, the utility's without the fee that it does not bear."""
-        return NO_PRICE if price is None else min(price, self._settings.retail - self._fee)
+        _, retail = tariff(self._settings, slot)
+        return NO_PRICE if price is None else min(price, retail - self._fee)
 
     def _hear(self, event: Event) -> None:
         match event["ch"], event["type"]:
@@ -223,7 +226,7 @@ class WireDesk:
         for sell, before, levels in ((False, known.bids, event["bids"]), (True, known.asks, event["asks"])):
             for price, energy in levels:
                 if energy > before.get(price, 0):
-                    net = self._net_ask(price) if sell else self._net_bid(price)
+                    net = self._net_ask(price, slot) if sell else self._net_bid(price, slot)
                     self._shouts.append((slot, sell, net, False))
         known.set(event["bids"], event["asks"])
 

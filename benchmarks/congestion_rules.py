@@ -31,7 +31,7 @@ class Rule:
 
     def fields(self, scenario: Scenario) -> dict[str, Any]:
         """Changes of a scenario."""
-        start = round(self.start * (scenario.tariffs.retail - scenario.tariffs.feed_in))
+        start = round(self.start * scenario.tariffs.largest_gap)
         clock = "market.spread_clock"
         return {f"{clock}.start": write_price(start), f"{clock}.zero_at": self.zero_at, f"{clock}.power": self.power}
 

@@ -16,6 +16,7 @@ from market.delivery import Deliveries
 from market.events import Auctioned, Event, Expired, GateClosed, Granted, Limited, Traded
 from market.intake import about, pack
 from market.orders import MarketSettings
+from market.settlement import rules_of
 from market.slots import format_time
 from market.tariff import Fees
 from market.timetable import closes
@@ -150,7 +151,7 @@ class Books:
             "call" if design == "cda" else design,
             columns,
             [order.number for order in known],
-            self._settings,
+            rules_of(self._settings, slot),
             self.gate,
             slot,
             book.schedule,

@@ -71,7 +71,7 @@ class Delivery:
         self.run, self.metered = 1, dict(self.readings)
         lines = settlement.lines(self.readings, dict.fromkeys(participants, 0) | self.contracted, settings.utility)
         if settings.settlement is None:
-            return Settled(self.slot, lines)
+            return Settled(self.slot, lines, prices=self._prices(settings))
         self.issued = self._origins(sources, settings.utility)
         return Settled(self.slot, lines, self.meters, self._prices(settings), self.issued)
 
@@ -101,7 +101,7 @@ class Delivery:
         return origins.lines(self.units, self.readings, self.generated, sources, utility)
 
     def _prices(self, settings: MarketSettings) -> settlement.Prices | None:
-        return settlement.imbalance_prices(settings, self.volume, self.value)
+        return settlement.imbalance_prices(settings, self.slot, self.volume, self.value)
 
 
 class Deliveries:

@@ -102,7 +102,7 @@ class DeliveryCheck:
             expected = held.settle(self._participants, self._sources, settings)
         if event != expected:
             yield from _unlike(event, expected)
-        prices = expected.prices or settlement.tariff(settings)
+        prices = expected.prices or settlement.tariff(settings, slot)
         if isinstance(expected, Settled):
             statements = settlement.settle(expected.lines, prices, settings.utility)
         else:

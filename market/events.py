@@ -147,7 +147,8 @@ class Settled(Message, frozen=True, tag="settled"):
     meters: int = 0
     """Version of the slot's meters; 0 where versions are not counted."""
     prices: tuple[int, int] | None = None
-    """What is paid for a surplus and for a shortage [milli-currency/MWh]; None: `feed_in` and `retail`."""
+    """What is paid for a surplus and for a shortage [milli-currency/MWh]; None: `feed_in` and `retail` of
+    the settings, which hold in every slot."""
     origins: list[tuple[str, str, int, int, int]] = msgspec.field(default_factory=list)
     """Units of origin: [name, source, issued, cancelled, returned] in Wh; see `market.origins`."""
 

@@ -67,11 +67,11 @@ def owings(entries: Iterable[Entry], settings: MarketSettings) -> Iterator[Owed]
         for event in entry.events:
             if isinstance(event, Settled):
                 known = read.pop(event.slot, set()) | {settings.utility}
-                for line in settle(event.lines, event.prices or tariff(settings), settings.utility):
+                for line in settle(event.lines, event.prices or tariff(settings, event.slot), settings.utility):
                     yield _owed(entry.seq, event.slot, 1, event.meters, line, line.participant not in known)
             elif isinstance(event, Corrected):
                 head = entry.seq, event.slot, event.run, event.meters
-                changed = correct(event.lines, event.prices or tariff(settings), settings.utility)
+                changed = correct(event.lines, event.prices or tariff(settings, event.slot), settings.utility)
                 for (name, _, now, contract), change in zip(event.lines, changed[:-1], strict=True):
                     yield Owed(*head, name, now, contract, now - contract, change.money, False)
                 if changed:

@@ -79,7 +79,7 @@ def postings(entry: Entry, settings: MarketSettings | None) -> list[Posting]:
         elif isinstance(event, Settled):
             _settle(moved, event, settings)
         elif isinstance(event, Corrected):
-            changes = correct(event.lines, event.prices or tariff(settings), settings.utility)
+            changes = correct(event.lines, event.prices or tariff(settings, event.slot), settings.utility)
             _state(moved, changes, settings)
             _originate(moved, event.origins)
     if moved:
@@ -139,12 +139,13 @@ def _lose(moved: list[Posting], lost: Lost, settings: MarketSettings) -> None:
 
 def _settle(moved: list[Posting], settled: Settled, settings: MarketSettings) -> None:
     utility = settings.utility
+    prices = settled.prices or tariff(settings, settled.slot)
     if settings.settlement is None:
         for participant, _, _, imbalance in settled.lines:
             _move(moved, participant, utility, ENERGY, imbalance)
-            _move(moved, utility, participant, settings.currency, imbalance_money(imbalance, tariff(settings)))
+            _move(moved, utility, participant, settings.currency, imbalance_money(imbalance, prices))
         return
-    _state(moved, settle(settled.lines, settled.prices or tariff(settings), utility), settings)
+    _state(moved, settle(settled.lines, prices, utility), settings)
     _originate(moved, settled.origins)
 
 

@@ -78,7 +78,7 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     voltage_max_ppm: int
     loading_max_ppm: int
     utility: str
-    """The participant who serves what was not traded, at `retail` and `feed_in`."""
+    """The participant who serves what was not traded, at `retail` and `feed_in`, or as `price_changes` say."""
     retail: int
     feed_in: int
     grid_fee: int
@@ -108,6 +108,9 @@ class MarketSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who pays for the energy that the wires lose: nobody, the operator of the wires, or all by one of two rules."""
     losses_price: int = 0
     """Price at which the utility supplies it."""
+    price_changes: tuple[tuple[int, int, int], ...] = ()
+    """The utility's prices by time: from each of these delivery slots on, which rise, `(slot, retail, feed_in)`. Slots
+    before the first have `retail` and `feed_in` above."""
     settlement: SettlementRules | None = None
     """None: as in ledgers of before there were such rules, by tariff and once, with one counter-posting per line."""
 

@@ -171,9 +171,32 @@ def _price_problems(s: MarketSettings) -> list[str]:
         if s.design != "cda" and (wrong := settings_problem(s.design, s)):
             found.append(wrong)
         for field in ("retail", "feed_in"):
-            value = getattr(s, field)
-            if not s.price_floor <= value <= s.price_cap or (value - s.price_floor) % s.tick:
-                found.append(f"{field}: must be on a tick from price_floor to price_cap, got {value}")
+            found += _off_range(field, getattr(s, field), s)
+        if not found:
+            found += _change_problems(s)
+    return found
+
+
+def _off_range(field: str, value: int, s: MarketSettings) -> list[str]:
+    if s.price_floor <= value <= s.price_cap and (value - s.price_floor) % s.tick == 0:
+        return []
+    return [f"{field}: must be on a tick from price_floor to price_cap, got {value}"]
+
+
+def _change_problems(s: MarketSettings) -> list[str]:
+    """What is wrong with the utility's prices by time."""
+    found, before = [], None
+    for number, change in enumerate(s.price_changes):
+        path = f"price_changes[{number}]"
+        if not all(map(is_whole, change)):
+            return [f"{path}: must be whole numbers [slot, retail, feed_in], got {list(change)!r:.80}"]
+        slot, retail, feed_in = change
+        if before is not None and slot <= before:
+            found.append(f"{path}: must be of a later slot than {before}, got {slot}; sort them")
+        found += _off_range(f"{path}.retail", retail, s) + _off_range(f"{path}.feed_in", feed_in, s)
+        rules, before = msgspec.structs.replace(s, retail=retail, feed_in=feed_in, price_changes=()), slot
+        if s.design != "cda" and (wrong := settings_problem(s.design, rules)):
+            found.append(f"{path}.{wrong}")
     return found
 
 

@@ -16,8 +16,11 @@ A participant without a meter reading is settled as contracted, imbalance 0: nob
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
+
+import msgspec
 
 from market.orders import LossModel, MarketSettings
 from market.units import Money, cost
@@ -82,15 +85,15 @@ def lost(
     return loss_shares(energy, weights if model != "operator" else {})
 
 
-def imbalance_prices(settings: MarketSettings, volume: int, value: int) -> Prices | None:
-    """What a surplus receives and a shortage pays, None if the tariff says so [milli-currency/MWh].
+def imbalance_prices(settings: MarketSettings, slot: int, volume: int, value: int) -> Prices | None:
+    """What a surplus receives and a shortage pays, None if one tariff for all slots says so [milli-currency/MWh].
 
     `volume` is what was traded locally in the slot [Wh], `value` the sum of price x quantity over these trades, at the
     price that the seller receives: their mean, rounded down, less and plus the surcharge. Without trades: the tariff.
     """
     rules = settings.settlement
     if rules is None or rules.imbalance == "tariff" or not volume:
-        return None
+        return tariff(settings, slot) if settings.price_changes else None
     mean = value // volume
     return mean - rules.surcharge, mean + rules.surcharge
 
@@ -100,9 +103,26 @@ def imbalance_money(imbalance: int, prices: Prices) -> Money:
     return cost(prices[imbalance <= 0], imbalance)
 
 
-def tariff(settings: MarketSettings) -> Prices:
-    """What the utility pays for a surplus and takes for a shortage."""
-    return settings.feed_in, settings.retail
+def tariff(settings: MarketSettings, slot: int) -> Prices:
+    """What the utility pays for a surplus of a slot and takes for a shortage."""
+    changes = settings.price_changes
+    at = bisect_right(changes, slot, key=lambda change: change[0])
+    _, retail, feed_in = changes[at - 1] if at else (slot, settings.retail, settings.feed_in)
+    return feed_in, retail
+
+
+def tariffs(settings: MarketSettings, first_slot: int, slots: int) -> tuple[list[int], list[int]]:
+    """`tariff` of so many slots: what is paid for a surplus and taken for a shortage in each."""
+    pairs = [tariff(settings, slot) for slot in range(first_slot, first_slot + slots)]
+    return [feed_in for feed_in, _ in pairs], [retail for _, retail in pairs]
+
+
+def rules_of(settings: MarketSettings, slot: int) -> MarketSettings:
+    """The settings with the utility's prices of one slot in `retail` and `feed_in`."""
+    if not settings.price_changes:
+        return settings
+    feed_in, retail = tariff(settings, slot)
+    return msgspec.structs.replace(settings, retail=retail, feed_in=feed_in)
 
 
 def settle(settled: Iterable[Line], prices: Prices, utility: str) -> list[Statement]:

@@ -180,7 +180,7 @@ class _Maker:
             self._add(trade.slot, "origin given" if sells else "origin received", trade.quantity, 0, trade.source)
 
     def _settle(self, settled: Settled, seq: int) -> None:
-        prices = settled.prices or tariff(self._settings)
+        prices = settled.prices or tariff(self._settings, settled.slot)
         sign = -1 if self._who == self._settings.utility else 1
         for name, _, _, imbalance in settled.lines:
             if name == self._who or sign < 0:
@@ -198,7 +198,7 @@ class _Maker:
         if not self._day(event.slot).startswith(self._month):
             return
         found = False
-        for line in correct(event.lines, event.prices or tariff(self._settings), self._settings.utility):
+        for line in correct(event.lines, event.prices or tariff(self._settings, event.slot), self._settings.utility):
             if line.participant == self._who:
                 found = True
                 self._add(event.slot, "correction", line.imbalance, line.money, "", event.run)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agents.families import in_family
+from agents.forecast import Forecaster
 from agents.steps import Steps
 from agents.weather import Weather
 from market.units import whole_wh
@@ -78,9 +79,13 @@ class RuleSite:
     rows: Ints
     """Its batteries among all those of the run."""
     slot_seconds: int
-    retail: int
-    feed_in: int
-    """[milli-currency/MWh]"""
+    retail: Ints
+    feed_in: Ints
+    """The utility's prices as published, (T + a week,) from the first slot of the run on [milli-currency/MWh]."""
+    forecaster: Forecaster
+    """What their owners believe of their own load less generation."""
+    past: Floats
+    """(n, t) load less generation that was measured in the days before the run, if there are any [Wh]."""
 
     @property
     def slot_hours(self) -> float:

@@ -202,14 +202,16 @@ class Controller:
     def __init__(
         self, count: int, forecaster: Forecaster, slot_hours: float, *,
         wear: ArrayLike = 0.0, lengths_hours: Sequence[float] = LENGTHS_HOURS, guarded: bool = True,
+        past: Floats | None = None,
     ) -> None:  # fmt: skip
-        """`guarded` False: the plan is followed whatever it brings."""
+        """`guarded` False: the plan is followed whatever it brings. `past` (B, t) [Wh] was measured before."""
         self._forecaster, self._slot_hours = forecaster, slot_hours
         self._horizon = Horizon(slot_hours, lengths_hours)
         futures = forecaster.count if isinstance(forecaster, Analogs) else 1
         self._planner = Planner(count, len(self._horizon), futures, wear=wear)
-        self._past: Floats = np.zeros((count, 64))
-        self._known = 0
+        before = np.zeros((count, 0)) if past is None else past
+        self._past: Floats = np.concatenate([before, np.zeros((count, 64))], axis=1)
+        self._known = before.shape[1]
         self._guarded = guarded
         self._shadows: list[Battery] = []
         self._bills: Floats = np.zeros((2, count))
@@ -263,22 +265,20 @@ class Controller:
 class Predictive:
     """A battery rule for scenarios, ``battery: {rule: mpc}``: the bill with the utility is kept low.
 
-    It is prepared for each of the last days to come again, and takes the retail and feed-in prices as they are.
+    It knows the utility's prices, which are published, and of its owner what has been measured and the site's forecast.
     """
 
     def __init__(self, site: RuleSite) -> None:
         self._rows = site.rows
-        self._controller = Controller(len(site.rows), Analogs(site.slots_per_day), site.slot_hours)
-        slots = self._controller.slots
-        self._buy, self._sell = (
-            np.full(slots, float(site.retail)),
-            np.full(slots, float(min(site.feed_in, site.retail))),
-        )
+        self._controller = Controller(len(site.rows), site.forecaster, site.slot_hours, past=site.past)
+        self._buy, self._sell = site.retail.astype(np.float64), site.feed_in.astype(np.float64)
+        self._now = 0
 
     def __call__(self, battery: Battery, surplus_wh: Ints, deficit_wh: Ints) -> Ints:
-        """(B,) request to all batteries; 0 for those of others."""
-        rows = self._rows
+        """(B,) request to all batteries; 0 for those of others. Each call is one slot."""
+        rows, ahead = self._rows, slice(self._now, self._now + self._controller.slots)
+        self._now += 1
         net = (deficit_wh - surplus_wh)[rows].astype(np.float64)
         request = np.zeros(len(battery), dtype=np.int64)
-        request[rows] = self._controller.decide(battery.some(rows), net, self._buy, self._sell)
+        request[rows] = self._controller.decide(battery.some(rows), net, self._buy[ahead], self._sell[ahead])
         return request

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from agents.devices.roof import Roof
 from agents.devices.trips import Trips
 from agents.devices.turbine import Turbine
 from agents.devices.wind import Wind
+from agents.outside import imported
 
 Rule = Callable[[Battery, Ints, Ints], Ints]
 """What the batteries shall do in one slot: (batteries, surplus Wh, deficit Wh) -> request Wh, discharge positive."""
@@ -72,12 +72,12 @@ def families(device_name: str, kind: str) -> tuple[str, ...]:
 
 def device(name: str) -> Callable[..., Any]:
     """The device of that name: called with a `Site` and parameters it makes a `Fleet`. Raises ValueError."""
-    return DEVICES[name] if name in DEVICES else _imported(name, "device", DEVICES)
+    return DEVICES[name] if name in DEVICES else imported(name, "device", DEVICES)
 
 
 def rule(name: str) -> Rule | type:
     """The battery rule of that name: a function, or a class that is made for some batteries. Raises ValueError."""
-    found: Rule | type = RULES[name] if name in RULES else _imported(name, "rule", RULES)
+    found: Rule | type = RULES[name] if name in RULES else imported(name, "rule", RULES)
     return found
 
 
@@ -85,16 +85,3 @@ def rule_for(name: str, site: RuleSite) -> Rule:
     """The battery rule of that name for the batteries of a site. Raises ValueError."""
     found = rule(name)
     return found(site) if isinstance(found, type) else found
-
-
-def _imported(name: str, what: str, known: dict[str, Any]) -> Any:
-    module, colon, attribute = name.partition(":")
-    if not (module and colon and attribute):
-        raise ValueError(f"unknown {what} {name!r}; use one of {', '.join(known)}, or 'package.module:Name'")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot import {name!r}: {error}; is its folder in PYTHONPATH?") from error
-    if not callable(found):
-        raise ValueError(f"{name!r} is not a class or function")
-    return found

@@ -85,10 +85,10 @@ class Market:
     """Largest price allowed, a whole number of ticks above the floor."""
     tick: int
     """Prices are the floor and whole numbers of this above it."""
-    retail: int
-    """What the utility charges; its standing ask in every slot is so much less `grid_fee`, like all that buyers pay."""
-    feed_in: int
-    """The utility's standing bid in every slot."""
+    retail: Ints
+    """(S,) what the utility charges; its standing ask is so much less `grid_fee`, like all that buyers pay."""
+    feed_in: Ints
+    """(S,) the utility's standing bid."""
     grid_fee: int
     """Typical fee of the wires, which all prices here but `retail` leave out; the utility's energy bears none."""
 

@@ -121,7 +121,8 @@ def _market(scene: np.random.Generator, slots: Ints, call: int) -> Market:
         number=slots, bid=bid, ask=ask, last=np.full(size, NO_PRICE),
         seconds_to_gate=np.linspace(900.0, 900.0 * size, size),
         rounds_done=np.full(size, call), rounds_left=np.full(size, _CALLS - call), shouts=shouts,
-        floor=-50_030, cap=400_070, tick=100, retail=300_070, feed_in=80_070, grid_fee=0,
+        floor=-50_030, cap=400_070, tick=100,
+        retail=np.full(size, 300_070), feed_in=np.full(size, 80_070), grid_fee=0,
     )  # fmt: skip
     for array in (public.number, public.bid, public.ask, public.last, public.shouts.price, public.shouts.slot):
         array.flags.writeable = False

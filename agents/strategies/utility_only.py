@@ -28,6 +28,6 @@ class UtilityOnly:
         pass
 
     def quote(self, traders: Traders, market: Market, rng: np.random.Generator) -> Orders:
-        price = np.where(traders.sell, market.feed_in, market.retail - market.grid_fee)
+        price = np.where(traders.sell, market.feed_in[traders.slot], market.retail[traders.slot] - market.grid_fee)
         gains = np.where(traders.sell, traders.limit <= price, traders.limit >= price)
         return quote_all(traders, price, gains, immediate=True)

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from agents.strategies.columns import Market, Orders, Traders, quote_all, tick_limits
+from agents.strategies.columns import Ints, Market, Orders, Traders, quote_all, tick_limits
 
 
 class ZiC:
@@ -35,7 +35,10 @@ class ZiC:
 
     def quote(self, traders: Traders, market: Market, rng: np.random.Generator) -> Orders:
         limits, exists = tick_limits(traders, market)
-        low, high = (market.feed_in, market.retail) if self._tariff else (market.floor, market.cap)
+        low: Ints | int = market.floor
+        high: Ints | int = market.cap
+        if self._tariff:
+            low, high = market.feed_in[traders.slot], market.retail[traders.slot]
         span = np.where(traders.sell, high - limits, limits - low)
         steps = np.maximum(span, 0) // market.tick + 1
         away = np.floor(rng.random(len(traders)) * steps).astype(np.int64) * market.tick

@@ -122,7 +122,7 @@ def test_what_cannot_be_compared_is_said_all_at_once() -> None:
 
 def test_the_clock_is_the_scenarios_or_spans_the_tariff() -> None:
     plain = scenario()
-    tariff = plain.tariffs.retail - plain.tariffs.feed_in
+    tariff = plain.tariffs.largest_gap
     assert plain.changed(**DESIGNS["clock"].fields(plain)).market.spread_clock.start == tariff
     assert plain.changed(**DESIGNS["cda"].fields(plain)).market.spread_clock.start == 0
     own = plain.changed(**{"market.spread_clock.start": "7 ct/kWh", "market.spread_clock.zero_at": 0.4})

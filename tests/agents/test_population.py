@@ -18,7 +18,7 @@ from agents.devices.battery import Battery
 from agents.devices.fleet import Ints, Site
 from agents.devices.registry import Rule, self_consumption
 from agents.devices.wind import Wind
-from agents.netting import net
+from agents.netting import own, store
 from agents.population import SOURCES, Population, build
 from agents.scenario import Scenario, ScenarioError, load_scenario
 from agents.seeds import child
@@ -226,13 +226,14 @@ def test_netting_conserves_energy_and_prefers_own_use(
 
     owner = np.array([1, 3])
     rules: dict[Rule, Ints] = {self_consumption: np.array([0, 1])}
-    netted = net(load, flexible, must_run, dispatchable, battery(), owner, rules)
+    netted = own(load, flexible, must_run, dispatchable)
+    store(netted, battery(), owner, rules)
     offered = netted.firm_sell + netted.flexible_sell - netted.firm_buy - netted.flexible_buy
     assert np.array_equal(offered, must_run + dispatchable - load - flexible + netted.battery)
     assert min(column.min() for column in netted[:4]) >= 0
     assert not ((netted.firm_sell + netted.flexible_sell > 0) & (netted.firm_buy + netted.flexible_buy > 0)).any()
     assert not netted.battery[[0, 2]].any()
-    without = net(load, flexible, must_run, dispatchable, Battery([], [], 0.25), owner[:0], {})
+    without = own(load, flexible, must_run, dispatchable)
     assert (netted.firm_buy <= without.firm_buy).all()
     assert (netted.flexible_sell <= without.flexible_sell).all()
 
@@ -245,5 +246,6 @@ def test_no_rule_moves_more_than_the_owner_has_or_lacks(wish: int) -> None:
     load, must_run = np.array([[100, 0]]), np.array([[0, 300]])
     none = np.zeros_like(load)
     battery = Battery(10_000, 40_000, 0.25, initial=0.5)
-    netted = net(load, none, must_run, none, battery, np.array([0]), {rule: np.array([0])})
+    netted = own(load, none, must_run, none)
+    store(netted, battery, np.array([0]), {rule: np.array([0])})
     assert netted.battery.tolist() == ([[100, 0]] if wish > 0 else [[0, -300]])

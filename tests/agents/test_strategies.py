@@ -31,7 +31,7 @@ def market(heard: Shouts | None = None, number: int = 7, fee: int = 0) -> Market
     return Market(
         number=np.array([number]), bid=one, ask=one, last=one, seconds_to_gate=np.array([900.0]),
         rounds_done=np.array([0]), rounds_left=np.array([5]), shouts=heard or shouts(),
-        floor=FLOOR, cap=CAP, tick=TICK, retail=300_000, feed_in=80_000, grid_fee=fee,
+        floor=FLOOR, cap=CAP, tick=TICK, retail=np.array([300_000]), feed_in=np.array([80_000]), grid_fee=fee,
     )  # fmt: skip
 
 

@@ -56,8 +56,8 @@ _EXAMPLE: dict[str, Any] = {
             "mean": [21.0, None, 19.5, 20.0],
             "low": [20.0, None, 19.0, 20.0],
             "high": [22.0, None, 20.0, 20.0],
-            "retail": 32.0,
-            "feed_in": 8.0,
+            "retail": [32.0, 32.0, 30.0, 30.0],
+            "feed_in": [8.0] * 4,
         },
         "trading": {
             "unit": "ct/kWh",

@@ -127,8 +127,9 @@ def test_over_the_wire_a_strategy_sees_columns_like_those_of_the_simulation(live
             assert (before.rounds_done == 0).all()
             assert (market.rounds_done == 1).all()
             assert (market.seconds_to_gate > 0).all()
-            assert market.retail == client.view.settings.retail
-            assert (market.bid[market.bid != NO_PRICE] >= market.feed_in).all()
+            assert (market.retail == client.view.settings.retail).all()
+            there = market.bid != NO_PRICE
+            assert (market.bid[there] >= market.feed_in[there]).all()
             assert (traders.quantity > 0).all()
             assert (traders.live == market.cap).all()
             assert not traders.limit.flags.writeable

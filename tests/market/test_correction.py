@@ -62,9 +62,9 @@ def test_the_markets_price_of_imbalance_is_the_mean_local_price_less_and_plus_th
 
 def test_the_mean_is_rounded_down_and_without_local_trades_the_tariff_holds() -> None:
     rules = msgspec.structs.replace(SETTINGS, settlement=journal()[0].command.settings.settlement)  # type: ignore[union-attr]
-    assert imbalance_prices(rules, 3, -10) == (-20_004, 19_996)
-    assert imbalance_prices(rules, 0, 0) is None
-    assert imbalance_prices(SETTINGS, 5, 5) is None
+    assert imbalance_prices(rules, 0, 3, -10) == (-20_004, 19_996)
+    assert imbalance_prices(rules, 0, 0, 0) is None
+    assert imbalance_prices(SETTINGS, 0, 5, 5) is None
 
 
 def test_units_are_issued_for_metered_generation_only_and_the_rest_is_returned_by_who_holds_them() -> None:

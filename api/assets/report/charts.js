@@ -3,15 +3,18 @@ function drawPrice() {
   const price = report.price;
   if (!price) return;
   const unit = price.unit;
+  const utility = (name, values, dash) => ({
+    type: "scatter", mode: "lines", name, x: report.times, y: values, line: { color: theme().soft, width: 1.5, dash, shape: "hvh" }, hovertemplate: `%{y:.2f} ${unit}<extra>${name}</extra>`,
+  });
   const reach = price.high.map((high, slot) => (high === null ? null : high - price.low[slot]));
   chart("price", () => [[
     { type: "bar", name: "lowest to highest", x: report.times, base: price.low, y: reach, customdata: price.low.map((low, slot) => [low, price.high[slot]]),
       marker: { color: isDark() ? "rgba(86,180,233,0.38)" : "rgba(86,180,233,0.45)" }, hovertemplate: `%{customdata[0]:.2f} to %{customdata[1]:.2f} ${unit}<extra>range</extra>` },
     { type: "scatter", mode: seriesMode(), x: report.times, y: price.mean, name: "mean price", line: { color: isDark() ? "#56B4E9" : "#0072B2", width: 2.5, shape: "hvh" }, hovertemplate: `%{y:.2f} ${unit}<extra>mean price</extra>`, connectgaps: false },
+    utility("retail", price.retail, "dash"), utility("feed-in", price.feed_in, "dot"),
     ...auctionPrices(unit),
   ], layout({
-    bargap: 0, xaxis: timeAxis(), yaxis: axis("price, " + unit, { range: reaches([...price.low, ...price.high, price.retail, price.feed_in, 0]) }),
-    shapes: [levelLine("retail", price.retail, theme().soft, "dash"), levelLine("feed-in", price.feed_in, theme().soft, "dot")],
+    bargap: 0, xaxis: timeAxis(), yaxis: axis("price, " + unit, { range: reaches([...price.low, ...price.high, ...price.retail, ...price.feed_in, 0]) }),
     annotations: price.mean.every((value) => value === null) ? [empty("no trade between neighbours")] : [],
   })]);
 }
@@ -94,6 +97,7 @@ function drawDepth() {
   if (!select) return;
   const unit = report.price.unit;
   const draw = chart("depth", () => {
+    const step = Number(select.value);
     const book = report.depth[select.value] || { bids: [], asks: [] };
     const [bidX, bidY] = stairs(book.bids);
     const [askX, askY] = stairs(book.asks);
@@ -109,7 +113,7 @@ function drawDepth() {
     return [[
       line("bids: what buyers would pay", bidX, bidY, isDark() ? "#56B4E9" : "#0072B2"),
       line("asks: what sellers want", askX, askY, isDark() ? "#FF9A5A" : "#C25400"),
-      utility("the utility sells", report.price.retail, "dash"), utility("the utility buys", report.price.feed_in, "dot"),
+      utility("the utility sells", report.price.retail[step], "dash"), utility("the utility buys", report.price.feed_in[step], "dot"),
     ], layout({
       hovermode: "closest", xaxis: axis("energy up to this price, kWh", { rangemode: "tozero" }),
       yaxis: axis("price, " + unit, { rangemode: "tozero" }),
