@@ -14,15 +14,15 @@ who learn from shouts would stop there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents.optimum import Wants
 from agents.population import SOURCES, Population
-from agents.strategies import NO_PRICE, Orders, Shouts, Strategy, Traders
+from agents.strategies import NO_PRICE, Orders, Shouts, Traders
 from agents.strategies.columns import Market
+from agents.wants import KINDS, NEVER, NONE, STORAGE, UTILITY, Actions, Deal, Group, Limit, columns_of
 from market.events import Amended, Entry, Limited, Rejected, Traded
 from market.exchange import Exchange
 from market.orders import Amend, Cancel, Command, Submit, TimeInForce
@@ -32,59 +32,6 @@ from market.slots import NS
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-KINDS = 4
-"""Kinds of want that a participant can have in a slot: bid or ask, firm or flexible."""
-
-UTILITY = -1
-"""Stands for a want where the utility has the order."""
-
-_NONE: Ints = np.zeros(0, dtype=np.int64)
-_NEVER: Bools = np.zeros(0, dtype=np.bool_)
-
-
-class Group(NamedTuple):
-    """Participants with one strategy, and the randomness that is theirs."""
-
-    name: str
-    strategy: Strategy
-    members: Ints
-    """Rows of the population."""
-    rng: np.random.Generator
-
-
-class Deal(NamedTuple):
-    """A trade, and whose wants it served."""
-
-    seq: int
-    """Of the order that arrived."""
-    buy: int
-    """Want of the buyer, or UTILITY."""
-    sell: int
-    event: Traded
-
-
-class Limit(NamedTuple):
-    """A match that the wires trimmed or refused."""
-
-    seq: int
-    arriving: int
-    """Want of the order that arrived; `resting` that of the other, or UTILITY."""
-    resting: int
-    event: Limited
-
-
-class Actions(NamedTuple):
-    """Quotes that change something, in the order of their arrival; A rows."""
-
-    row: Ints
-    """(A,) want."""
-    price: Ints
-    quantity: Ints
-    """(A,) to rest or to trade now; 0 withdraws the order."""
-    submit: Bools
-    """(A,) True: a new order, False: a change of the live one."""
-    immediate: Bools
-
 
 class Desk:
     """All wants of a run as columns of W rows, in the order of slots; the open slots are one slice of them.
@@ -93,8 +40,14 @@ class Desk:
     """
 
     def __init__(
-        self, population: Population, exchange: Exchange, groups: Sequence[Group], arrival: np.random.Generator
+        self,
+        population: Population,
+        exchange: Exchange,
+        groups: Sequence[Group],
+        arrival: np.random.Generator,
+        stores: Group | None = None,
     ) -> None:
+        """`stores` quotes for batteries that trade; its members are numbers of batteries."""
         self._exchange = exchange
         self._settings = settings = exchange.settings
         self._fee = fee = exchange.fees.typical
@@ -105,15 +58,10 @@ class Desk:
         bought, sold = tariffs(settings, population.first_slot, population.slots)
         self.feed_in, self.retail = np.array(bought, dtype=np.int64), np.array(sold, dtype=np.int64)
         """(T,) the utility's prices in each slot."""
-        columns = (
-            population.firm_buy_wh,
-            population.flexible_buy_wh,
-            population.firm_sell_wh,
-            population.flexible_sell_wh,
-        )
-        offered = np.stack(columns, axis=2).transpose(1, 0, 2) // settings.lot * settings.lot
-        slot, member, kind = (place.astype(np.int64) for place in np.nonzero(offered))
         self._first = population.first_slot
+        self._stored = np.sort(np.concatenate([NONE, *(site.rows for site in population.trading)]))
+        """Batteries that trade."""
+        slot, member, kind, quantity, battery = columns_of(population, settings.lot, self._stored)
         self._starts: list[int] = np.searchsorted(slot, np.arange(population.slots + 1)).tolist()
         self.slot: Ints = slot + self._first
         """(W,) delivery slot."""
@@ -122,8 +70,10 @@ class Desk:
         self.kind: Ints = kind
         self.sell: Bools = kind >= 2
         self.flexible: Bools = kind % 2 == 1
-        self.offered: Ints = offered[slot, member, kind]
+        self.offered: Ints = quantity
         """(W,) [Wh]."""
+        self.battery: Ints = battery
+        """(W,) number of the battery whose offer it is, -1 for what its owner has left over or lacks."""
         self.value: Ints = self._values(population, slot)
         """(W,) value of a bid, fees included, or cost of an ask [milli-currency/MWh]."""
         self.limit: Ints = np.where(self.sell, self.value, self.value - fee)
@@ -137,6 +87,7 @@ class Desk:
         """(W,) not traded yet [Wh]."""
         self.live: Ints = np.full(len(slot), NO_PRICE)
         self.resting, self.filled, self.order = np.zeros((3, len(slot)), dtype=np.int64)
+        self._stores = stores
         self._place, self._group = np.zeros((2, len(population)), dtype=np.int64)
         for number, group in enumerate(groups):
             self._place[group.members] = np.arange(len(group.members))
@@ -205,7 +156,8 @@ class Desk:
         if not self._first <= command.slot < self._first + len(self._last):
             return
         rows, kind = self.rows(command.slot), 2 * (command.side == "sell") + command.flexible
-        found = rows.start + np.flatnonzero((self.member[rows] == member) & (self.kind[rows] == kind))
+        mine = (self.member[rows] == member) & (self.kind[rows] == kind) & (self.offered[rows] > 0)
+        found = rows.start + np.flatnonzero(mine)
         for want in found.tolist():
             self._wants[number] = want
             self.order[want], self.filled[want] = number, 0
@@ -233,6 +185,8 @@ class Desk:
         market = self.view(spacing)
         self._shouts = _silence()
         parts = [self._ask(number, group, market) for number, group in enumerate(self.groups)]
+        if self._stores is not None:
+            parts.append(self._ask(len(self.groups), self._stores, market))
         self._rounds[self._open.start - self._first : self._open.stop - self._first] += 1
         order = self._arrival.permutation(sum(len(part.row) for part in parts))
         row, price, quantity, submit, immediate = (
@@ -248,10 +202,15 @@ class Desk:
 
     def _ask(self, number: int, group: Group, market: Market) -> Actions:
         begin, end = self._slice()
-        rows = begin + np.flatnonzero((self._group[self.member[begin:end]] == number) & (self.left[begin:end] > 0))
+        place, mine = self._place[self.member[begin:end]], self._group[self.member[begin:end]] == number
+        if self._stores is not None:
+            stored = self.battery[begin:end] >= 0
+            mine = stored if group is self._stores else mine & ~stored
+            place = np.where(stored, np.searchsorted(self._stored, self.battery[begin:end]), place)
+        rows = begin + np.flatnonzero(mine & (self.left[begin:end] > 0))
         if not len(rows):
-            return Actions(_NONE, _NONE, _NONE, _NEVER, _NEVER)
-        key = self._place[self.member[rows]] * KINDS + self.kind[rows]
+            return Actions(NONE, NONE, NONE, NEVER, NEVER)
+        key = place[rows - begin] * KINDS + self.kind[rows]
         columns = (
             key,
             self.slot[rows] - self._open.start,
@@ -340,20 +299,21 @@ class Desk:
         self.resting[row[rests]] = quantity[rests]
         columns = (
             self.member[row], self.slot[row], self.sell[row], self.flexible[row], self.order[row],
-            price, quantity, quantity + self.filled[row], submit, immediate,
+            price, quantity, quantity + self.filled[row], submit, immediate, self.battery[row],
         )  # fmt: skip
         return [self._command(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
 
     def _command(
         self, member: int, slot: int, sell: bool, flexible: bool, order: int,
-        price: int, quantity: int, total: int, submit: bool, immediate: bool,
+        price: int, quantity: int, total: int, submit: bool, immediate: bool, battery: int,
     ) -> Command:  # fmt: skip
         name = self._names[member]
         if not sell:
             price = min(price + self._fee, self._settings.price_cap)
         lasting: TimeInForce = "ioc" if immediate else "gtc"
         if submit and sell:
-            return Submit(name, slot, "sell", price, quantity, lasting, flexible, self._sources[member])
+            source = self._sources[member] if battery < 0 else STORAGE
+            return Submit(name, slot, "sell", price, quantity, lasting, flexible, source)
         if submit:
             return Submit(name, slot, "buy", price, quantity, lasting, flexible, sources=self._accepts[member])
         return Amend(name, order, price, total) if quantity else Cancel(name, order)
@@ -452,4 +412,4 @@ class Desk:
 
 
 def _silence() -> Shouts:
-    return Shouts(_NONE, _NEVER, _NONE, _NEVER)
+    return Shouts(NONE, NEVER, NONE, NEVER)

@@ -27,12 +27,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.desk import KINDS, UTILITY, Group
 from agents.model import MarketModel
 from agents.population import Population
 from agents.scenario import Scenario
 from agents.strategies import NO_PRICE
 from agents.strategies.columns import Market, Orders, Traders, quote_all
+from agents.wants import KINDS, UTILITY, Group
 
 try:
     import gymnasium
@@ -238,7 +238,7 @@ class MarketEnv(ParallelEnv[str, Floats, Any]):
             rows = np.arange(begin.start, end.stop)
             place = np.full(len(model.population), -1)
             place[self._members] = np.arange(count)
-            rows = rows[(place[desk.member[rows]] >= 0) & (desk.left[rows] > 0)]
+            rows = rows[(place[desk.member[rows]] >= 0) & (desk.left[rows] > 0) & (desk.battery[rows] < 0)]
             who, column, flexible = place[desk.member[rows]], desk.slot[rows] - public.number[0], desk.flexible[rows]
             seen[who, column, desk.kind[rows]] = desk.left[rows] / (desk.left[rows] + 1000)
             seen[who, column, KINDS + flexible] = _level(desk.limit[rows], low[column], span[column])

@@ -135,7 +135,7 @@ def accounts(record: Record, traded: Trades) -> Accounts:
 def physics(record: Record) -> Physics:
     """What was consumed and generated. Asserts that it adds up to what the meters counted."""
     people = record.population
-    moved = record.schedule.T[people.connection_index]
+    moved = record.schedule.T[people.connection_index] - people.battery_traded_wh
     curtailed = people.flexible_sell_wh - np.maximum(moved, 0)
     unserved = people.flexible_buy_wh - np.maximum(-moved, 0)
     load = people.load_wh + people.flexible_load_wh - unserved
@@ -173,7 +173,7 @@ def benefit(record: Record, account: Accounts) -> Ints:
     Compares days on which different energy flowed: a bill alone grows with every Wh that a participant gladly buys.
     """
     people = record.population
-    moved = record.schedule.T[people.connection_index]
+    moved = record.schedule.T[people.connection_index] - people.battery_traded_wh
     bought, sold = np.maximum(-moved, 0).sum(axis=1), np.maximum(moved, 0).sum(axis=1)
     total: Ints = account.money + people.buy_value * bought - people.sell_cost * sold
     return total

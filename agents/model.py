@@ -19,7 +19,7 @@ import numpy as np
 
 from agents import losses, tables
 from agents.collector import Collector
-from agents.desk import Desk, Group
+from agents.desk import Desk
 from agents.figures import Figures
 from agents.meters import Meters
 from agents.participant import Participant
@@ -30,8 +30,10 @@ from agents.resumption import check, closed_slots, remember
 from agents.scenario import UTILITY, Scenario, ScenarioError, load_scenario
 from agents.scenario_files import UTILITY_CONNECTION
 from agents.seeds import child, generator
+from agents.storage import Storage
 from agents.strategies import Market, create
 from agents.verification import verify
+from agents.wants import Group
 from grid import gate as grid_gate
 from grid.losses import LossModel
 from market.events import Entry, Lost, Opened, Rejected, Settled
@@ -98,7 +100,7 @@ class MarketModel(Figures, mesa.Model):
         self.running: bool = True
         root = np.random.SeedSequence(seed)
         self.ledger = ledger
-        self.population = people = population or build(self.scenario, child(root, "population"))
+        self.population = people = (population or build(self.scenario, child(root, "population"))).fresh()
         settings = self.scenario.market_settings(people.feeder)
         self.gate = grid_gate.build(people.feeder, settings)
         self.exchange = Exchange(self.gate)
@@ -109,7 +111,8 @@ class MarketModel(Figures, mesa.Model):
             Group(use.name, create(use.name, use.params), use.members, generator(root, "strategy", str(number)))
             for number, use in enumerate(uses)
         ]
-        self.desk = Desk(people, self.exchange, groups, generator(root, "arrival"))
+        self.desk = Desk(people, self.exchange, groups, generator(root, "arrival"), _stores(people, strategy, root))
+        self.storage = Storage(people, settings, self.exchange.fees.typical)
         self.record = Record.empty(self.scenario, seed, settings, people, self.desk)
         self.first_slot, self.slots = people.first_slot, people.slots
         self._loss_model = None if settings.losses == "none" else LossModel(people.feeder, settings.slot_seconds)
@@ -187,7 +190,7 @@ class MarketModel(Figures, mesa.Model):
         self.desk.go_on(exchange, generator(root, "arrival"))
         for number, group in enumerate(self.desk.groups):
             self.desk.groups[number] = group._replace(rng=generator(root, "strategy", str(number)))
-        remember(self.desk, self.population, entries())
+        remember(self.desk, self.storage, self.population, entries())
         self._follow(exchange.now or 0)
         self.steps = closed_slots(self.record, exchange)
         self.running = self.steps < self.slots
@@ -319,6 +322,7 @@ class MarketModel(Figures, mesa.Model):
         (entry,) = self._say(AdvanceClock(format_time(now)))
         self.record.times.append((entry.seq, now))
         self.desk.overhear(entry)
+        self.storage.follow(self.desk, entry.events)
         for event in entry.events:
             if isinstance(event, Opened) and 0 <= event.slot - self.first_slot < self.slots:
                 self._open(event.slot)
@@ -398,6 +402,15 @@ class MarketModel(Figures, mesa.Model):
         """Trades between participants for a slot so far: number, Wh, nano-currency."""
         number, energy, money = self._local[slot - self.first_slot].tolist()
         return number, energy, money
+
+
+def _stores(people: Population, strategy: str | None, root: np.random.SeedSequence) -> Group | None:
+    """Who quotes for batteries that trade: at the price at which their plan does not care, or as everybody does."""
+    members = [site.rows for site in people.trading]
+    if not members:
+        return None
+    name = strategy or "truthful"
+    return Group(name, create(name, {}), np.sort(np.concatenate(members)), generator(root, "strategy", "storage"))
 
 
 def _spacing(scenario: Scenario) -> int:

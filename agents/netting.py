@@ -48,7 +48,7 @@ def store(netted: Netted, battery: Battery, owner: Ints, rules: Mapping[Rule, In
 
     `rules` gives the batteries that follow each rule; no rule moves more than its owner has left or lacks.
     """
-    for t in range(netted.battery.shape[1] if len(owner) else 0):
+    for t in range(netted.battery.shape[1] if rules else 0):
         surplus = netted.flexible_sell[owner, t] + netted.firm_sell[owner, t]
         deficit = netted.firm_buy[owner, t]
         request = np.zeros(len(owner), dtype=np.int64)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ from agents.devices.fleet import RuleSite, Site
 from agents.devices.pv import split_export
 from agents.fleets import Members, Owned, fleets
 from agents.forecast import choose
-from agents.netting import Netted, own, store
+from agents.netting import Netted, move, own, store
 from agents.scenario import Scenario, ScenarioError, Time
 from agents.scenario_connections import allocate
 from agents.seeds import child, generator
@@ -116,10 +116,36 @@ class Population:
     """(P, T) each: the columns of `position`."""
     series: list[Series]
     """Every fleet of generators and loads, flexible ones included."""
+    battery_traded_wh: Ints
+    """(P, T) what of it was traded, sold positive."""
     battery: Battery
-    """The batteries at the end of the last slot."""
+    """The batteries at the end of the last slot; of those that trade, of the last slot whose gate has closed."""
     battery_owner: Ints
     """(B,) row of each battery's owner."""
+    trading: list[RuleSite]
+    """The batteries that are decided while the market runs: they are not in the columns until then."""
+    given: Population | None = None
+    """Where batteries trade: the population before the market runs."""
+
+    def fresh(self) -> Population:
+        """The population of a run that begins: where batteries trade, a copy whose columns the run fills."""
+        if not self.trading:
+            return self
+        given = self.given or self
+        columns = ("battery_wh", "battery_traded_wh", *(f"{name}_wh" for name in Position._fields))
+        copies = {name: getattr(given, name).copy() for name in columns}
+        return replace(given, **copies, battery=given.battery.some(np.arange(len(given.battery))), given=given)
+
+    def move(self, owner: Ints, column: int, realised: Ints) -> None:
+        """In a `fresh` population: batteries of the rows `owner` gave so much behind their connections [Wh]."""
+        names = ("firm_sell_wh", "flexible_sell_wh", "firm_buy_wh", "flexible_buy_wh", "battery_wh")
+        move(Netted(*(getattr(self, name) for name in names)), owner, column, realised)
+
+    def deliver(self, rows: Ints, owner: Ints, column: int, sold: Ints, now: Battery) -> None:
+        """Batteries traded so much in a slot, sold positive [Wh], and are as `now` says after it."""
+        self.battery_wh[owner, column] += sold
+        self.battery_traded_wh[owner, column] += sold
+        self.battery.stored_uwh[rows], self.battery.lost_uwh[rows] = now.stored_uwh, now.lost_uwh
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -257,31 +283,35 @@ def _columns(everyone: list[Members], count: int) -> tuple[Netted, dict[str, Int
 def _energies(everyone: list[Members], count: int, scenario: Scenario, past: Ints) -> dict[str, Any]:
     """All columns of energy, the fleets and the batteries."""
     netted, columns, owned = _columns(everyone, count)
-    battery, owner, rules = _batteries(everyone, netted, past, scenario)
+    battery, owner, rules, trading = _batteries(everyone, netted, past, scenario)
     store(netted, battery, owner, rules)
     columns |= {f"{name}_wh": column for name, column in netted._asdict().items()}
     return {
         **{name: _fixed(column) for name, column in columns.items()},
         "source": _fixed(_main_source(owned, count)),
         "series": [Series(fleet.label, fleet.source, owners, _fixed(fleet.energy_wh)) for owners, fleet, _ in owned],
+        "battery_traded_wh": _fixed(np.zeros_like(netted.battery)),
         "battery": battery,
         "battery_owner": _fixed(owner),
+        "trading": trading,
     }
 
 
 def _batteries(
     everyone: list[Members], netted: Netted, past: Ints, scenario: Scenario
-) -> tuple[Battery, Ints, dict[registry.Rule, Ints]]:
+) -> tuple[Battery, Ints, dict[registry.Rule, Ints], list[RuleSite]]:
+    """The batteries, their owners, those of each rule, and those that trade."""
     columns: list[list[float]] = []
     owner: list[int] = []
-    rules: dict[tuple[str, str | float], list[int]] = {}
+    rules: dict[tuple[str, bool, str | float], list[int]] = {}
     for members in everyone:
         spec = members.group.battery
         if spec is None:
             continue
         owning = members.owning("battery", spec.share)
         capacity, power = owning.sizes("kwh", spec.kwh), owning.sizes("kw", spec.kw)
-        rules.setdefault((spec.rule, spec.forecast), []).extend(range(len(owner), len(owner) + len(owning.rows)))
+        mine = rules.setdefault((spec.rule, spec.trade, spec.forecast), [])
+        mine.extend(range(len(owner), len(owner) + len(owning.rows)))
         owner.extend(owning.rows.tolist())
         for kwh, kw in zip(capacity, power, strict=True):
             columns.append([kwh * 1000, kw * 1000, spec.efficiency, spec.self_discharge, spec.initial])
@@ -289,15 +319,19 @@ def _batteries(
     battery = Battery(wh, watts, scenario.slot_hours, efficiency=efficiency, self_discharge=loss, initial=initial)
     slot = scenario.market.slot
     prices = scenario.tariffs.prices(scenario.first_slot, scenario.slots + 7 * DAY // slot, slot)
-    seed, made = everyone[0].site.seed, {}
-    for (name, forecast), members_of in rules.items():
+    seed, made, trading = everyone[0].site.seed, {}, []
+    for (name, trades, forecast), members_of in rules.items():
         rows = np.array(members_of)
         mine = np.array(owner)[rows]
         before, run = past[mine].astype(np.float64), netted.firm_buy - netted.firm_sell - netted.flexible_sell
         truth = np.concatenate([before, run[mine]], axis=1)
         forecaster = choose(forecast, DAY // slot, truth, generator(seed, "forecast", name))
-        made[registry.rule_for(name, RuleSite(rows, slot, *prices, forecaster, before))] = rows
-    return battery, np.array(owner, dtype=np.int64), made
+        site = RuleSite(rows, slot, *prices, forecaster, before)
+        if trades:
+            trading.append(site)
+        else:
+            made[registry.rule_for(name, site)] = rows
+    return battery, np.array(owner, dtype=np.int64), made, trading
 
 
 def _main_source(owned: list[Owned], count: int) -> Ints:

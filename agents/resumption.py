@@ -12,9 +12,10 @@ from agents.desk import Desk
 from agents.population import Population
 from agents.record import Record
 from agents.scenario import ScenarioError
+from agents.storage import Storage
 from market.events import Accepted, Amended, Cancelled, Entry, Expired, Rejected
 from market.exchange import Exchange
-from market.orders import CreateMarket, MarketSettings, MassCancel, Submit
+from market.orders import AdvanceClock, CreateMarket, MarketSettings, MassCancel, Submit
 
 
 def check(first: Entry, settings: MarketSettings, feeder: str) -> None:
@@ -30,10 +31,11 @@ def check(first: Entry, settings: MarketSettings, feeder: str) -> None:
         raise ScenarioError(["the ledger's market has another feeder than the scenario; choose another ledger"])
 
 
-def remember(desk: Desk, people: Population, entries: Iterable[Entry]) -> None:
+def remember(desk: Desk, storage: Storage, people: Population, entries: Iterable[Entry]) -> None:
     """Have a fresh desk know what the entries did to the wants of its neighbours.
 
-    Who took out all its orders in every slot had been handed over to a client, and stays silent.
+    Batteries that trade decide once more what they decided then, since they see what they saw. Who took out all its
+    orders in every slot had been handed over to a client, and stays silent.
     """
     rows = {name: row for row, name in enumerate(people.ids)}
     for entry in entries:
@@ -44,6 +46,8 @@ def remember(desk: Desk, people: Population, entries: Iterable[Entry]) -> None:
             if isinstance(event, Amended):
                 desk.recall_change(event)
         desk.overhear(entry)
+        if isinstance(command, AdvanceClock):
+            storage.follow(desk, entry.events)
         for event in entry.events:
             if isinstance(event, Cancelled | Expired):
                 desk.recall_end(event.order)

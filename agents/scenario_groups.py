@@ -189,6 +189,10 @@ class Battery(Section):
         min_length=1,
         description="What it does: self_consumption, mpc (plans by the utility's prices), or package.module:Class",
     )
+    trade: Flag = Field(
+        default=False,
+        description="`mpc`: decides while the market runs, by its prices too, and sells and buys beside its owner",
+    )
     forecast: Forecast = Field(
         default="analogs",
         description="What a plan believes of its owner's next day: persistence, same_weekday, exponential_smoothing, "

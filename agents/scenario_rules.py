@@ -367,6 +367,8 @@ def _devices(group: Group, path: str) -> Iterator[str]:
         if group.battery.kwh.high > most:
             yield f"{path}.battery.kwh: must be <= {most}, got {group.battery.kwh.high:g}; use several batteries"
         yield from _found(registry.rule, group.battery.rule, f"{path}.battery.rule")
+        if group.battery.trade and group.battery.rule != "mpc":
+            yield f"{path}.battery.trade: goes with rule mpc, got rule {group.battery.rule}; change one of the two"
         if isinstance(group.battery.forecast, str):
             yield from _found(forecaster, group.battery.forecast, f"{path}.battery.forecast")
         if not any(getattr(group, name) for name in DEVICES if name != "battery"):

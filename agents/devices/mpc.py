@@ -60,6 +60,8 @@ class Planner:
         parents[0] = -1
         self._ends = np.arange(steps - 1, self._nodes, steps - 1) if steps > 1 else np.array([0])
         self._weights = np.where(np.arange(self._nodes) > 0, 1 / futures, 1.0)
+        self.worth: Floats = np.zeros(count)
+        """(B,) what one more stored Wh would have saved, by the last plan."""
         self._wear = np.broadcast_to(np.asarray(wear, dtype=np.float64), count)
         self._parts = [
             _Program(np.arange(start, min(start + TOGETHER, count)), parents) for start in range(0, count, TOGETHER)
@@ -97,9 +99,10 @@ class Planner:
         balance[:, 0, 1] = net_wh[0, :, 0]
         balance[:, 1:, 1] = np.moveaxis(net_wh[:, :, 1:], 0, 1).reshape(len(battery), -1)
         first = np.empty(len(battery))
+        self.worth = np.empty(len(battery))
         for part in self._parts:
             rows = part.rows
-            first[rows] = part.solve(cost[rows], upper[rows], balance[rows], one_way[rows])
+            first[rows], self.worth[rows] = part.solve(cost[rows], upper[rows], balance[rows], one_way[rows])
         return first
 
     def _tree(self, values: Floats) -> Floats:
@@ -119,8 +122,8 @@ class _Program:
             self._solver.setOptionValue(option, value)
         self._ready = False
 
-    def solve(self, cost: Floats, upper: Floats, balance: Floats, one_way: Floats) -> Floats:
-        """(n,) discharge less charge of the first step."""
+    def solve(self, cost: Floats, upper: Floats, balance: Floats, one_way: Floats) -> tuple[Floats, Floats]:
+        """(n,) discharge less charge of the first step, and the worth of what is stored: its balance's dual."""
         solver = self._solver
         columns, lines = cost.size, balance.size
         if not self._ready:
@@ -134,8 +137,10 @@ class _Program:
         solver.run()
         if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             raise PlanError(f"the solver found no plan: {solver.modelStatusToString(solver.getModelStatus())}")
-        found = np.array(solver.getSolution().col_value).reshape(len(self.rows), -1, 5)
-        return np.asarray(found[:, 0, _DISCHARGE] - found[:, 0, _CHARGE])
+        solution = solver.getSolution()
+        found = np.array(solution.col_value).reshape(len(self.rows), -1, 5)
+        duals = np.array(solution.row_dual).reshape(len(self.rows), -1, 2)
+        return found[:, 0, _DISCHARGE] - found[:, 0, _CHARGE], -duals[:, 0, 0]
 
     def _model(self, cost: Floats, upper: Floats, balance: Floats, one_way: Floats) -> highspy.HighsLp:
         matrix = sparse.block_diag([_matrix(self._parents, eta) for eta in one_way], format="csc")
@@ -221,6 +226,11 @@ class Controller:
     def slots(self) -> int:
         """Slots of the horizon, the present one included: so many prices are needed."""
         return self._horizon.slots
+
+    @property
+    def worth(self) -> Floats:
+        """(B,) what one more stored Wh would have saved, by the last plan."""
+        return self._planner.worth
 
     def decide(self, battery: Battery, net_wh: Floats, buy: Floats, sell: Floats) -> Ints:
         """(B,) request to the batteries for the present slot [Wh], discharge positive.
