@@ -44,9 +44,9 @@ class Allowance:
         most = self._limits.orders_per_frame
         if count > most:
             raise RefusedError("FRAME_TOO_LARGE", f"a frame has at most {most} orders, got {count}")
-        if isinstance(request, Cancel | MassCancel):
+        if isinstance(request, (Cancel, MassCancel)):
             _spend(self._cancels, count, "cancels")
-        elif not isinstance(request, Halt | Release):
+        elif not isinstance(request, (Halt, Release)):
             _spend(self._orders, count, "orders")
 
 
@@ -58,7 +58,7 @@ def _spend(bucket: Bucket, count: int, what: str) -> None:
 
 def permit(principal: Principal, request: Request) -> None:
     """Raises RefusedError unless the role may ask for this."""
-    if isinstance(request, Halt | Release):
+    if isinstance(request, (Halt, Release)):
         own = request.scope == "participant" and request.participant == principal.participant
         if principal.role != "operator" and not (principal.role == "participant" and own):
             raise RefusedError("FORBIDDEN", "only an operator halts others than itself", "scope")
@@ -77,15 +77,15 @@ def storable(command: orders.Command) -> None:
 
 def commands(request: Request, participant: str) -> list[orders.Command]:
     """The commands of a request, in the name of a participant (empty for an operator)."""
+    if isinstance(request, Submit):
+        return [
+            orders.Submit(
+                participant, new.slot, new.side, new.price, new.quantity, new.time_in_force, new.flexible,
+                new.source, new.client_order_id, new.sources, new.good_till, new.post_only,
+            )
+            for new in request.orders
+        ]  # fmt: skip
     match request:
-        case Submit():
-            return [
-                orders.Submit(
-                    participant, new.slot, new.side, new.price, new.quantity, new.time_in_force, new.flexible,
-                    new.source, new.client_order_id, new.sources, new.good_till, new.post_only,
-                )
-                for new in request.orders
-            ]  # fmt: skip
         case Amend():
             return [
                 orders.Amend(participant, change.order, change.price, change.quantity) for change in request.changes
@@ -108,30 +108,28 @@ def results(entries: Sequence[Entry], projection: Projection) -> list[Result]:
 
 
 def _result(entry: Entry, projection: Projection) -> Result:
-    command, order, left = entry.command, 0, 0
-    if isinstance(command, orders.Amend | orders.Cancel):
-        order = command.order
-    elif isinstance(command, orders.Submit):
+    command, order, left, trades = entry.command, 0, 0, []
+    if isinstance(command, orders.Submit):
         left = command.quantity
-    trades = []
+    elif isinstance(command, (orders.Amend, orders.Cancel)):
+        order = command.order
     for place, event in enumerate(entry.events):
-        match event:
-            case Rejected(code, reason, field):
-                return Result(entry.seq, order, code, reason, field)
-            case Accepted(number):
-                order = number or order
-                if isinstance(command, orders.Submit) and order != entry.seq:  # sent again: what is left of the first
-                    first = projection.orders.get(command.participant, {}).get(order)
-                    left = 0 if first is None else first.quantity - first.filled
-            case Amended(_, _, quantity):
-                left = quantity
-            case Traded(price=price, quantity=quantity) if order in (event.buy_order, event.sell_order):
-                trades.append({"trade": f"{entry.seq}.{place}", "price": price, "quantity": quantity})
-                left -= quantity
-            case Cancelled(number, quantity) if number == order:
-                left = 0
-            case _:
-                pass
+        if isinstance(event, Accepted):
+            order = event.order or order
+            if order != entry.seq and isinstance(command, orders.Submit):  # sent again: what is left of the first
+                first = projection.orders.get(command.participant, {}).get(order)
+                left = 0 if first is None else first.quantity - first.filled
+        elif isinstance(event, Traded):
+            if order in (event.buy_order, event.sell_order):
+                told = {"trade": f"{entry.seq}.{place}", "price": event.price, "quantity": event.quantity}
+                trades.append(told)
+                left -= event.quantity
+        elif isinstance(event, Cancelled):
+            left = left if event.order != order else 0
+        elif isinstance(event, Rejected):
+            return Result(entry.seq, order, event.code, event.reason, event.field)
+        elif isinstance(event, Amended):
+            left = event.quantity
     return Result(entry.seq, order, trades=trades, left=max(left, 0))
 
 

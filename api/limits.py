@@ -16,9 +16,7 @@ class Bucket:
     def take(self, count: float = 1.0) -> float:
         """Take `count` if they are there, and return 0; else take none and return the seconds until they are."""
         now = self._ticks()
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        left = min(self._burst, self._left + (now - self._at) * self._rate)
         self._at = now
-        if count <= self._left:
-            self._left -= count
-            return 0.0
-        return (count - self._left) / self._rate
+        self._left = left - count if count <= left else left
+        return 0.0 if count <= left else (count - left) / self._rate

@@ -14,7 +14,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from agents.model import MarketModel
 from agents.population import SOURCES
@@ -72,14 +74,14 @@ Tell = Callable[[Sequence[Entry] | StoppedError], None]
 """Is told the entries of commands, durable; or that the market stopped before that."""
 
 
-class _Request(NamedTuple):
+class _Request(msgspec.Struct, frozen=True, gc=False):
     commands: Sequence[Command]
     tell: Tell
     quotes_for: str = ""
     """A participant for whom a client quotes from now on, so that the scenario's strategy falls silent."""
 
 
-class _Step(NamedTuple):
+class _Step(msgspec.Struct, frozen=True):
     """What the exchange has done and nobody has heard of."""
 
     entries: Sequence[Entry]
@@ -340,9 +342,10 @@ class Engine:
             for request, answer in step.answers:
                 self._ahead -= len(answer)
                 self.metrics.commands += len(answer)
-                self.metrics.refusals.update(
-                    event.code for entry in answer for event in entry.events if type(event) is Rejected
-                )
+                for entry in answer:
+                    first = entry.events[0]
+                    if type(first) is Rejected:
+                        self.metrics.refusals[first.code] += 1
                 request.tell(answer)
 
     def _refuse(self, error: StoppedError) -> None:

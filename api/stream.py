@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -78,6 +78,10 @@ class Session:
         self._closing: tuple[int, str] | None = None
         self._over = asyncio.Event()
         self._allowance = Allowance(server.limits)
+        self._answers: dict[type, Callable[[Any], None]] = {
+            Auth: self._authenticate, Subscribe: self._subscribe, Unsubscribe: self._unsubscribe,
+            Resume: self._resume, Ping: self._done,
+        }  # fmt: skip
 
     async def serve(self) -> None:
         """Talk to the client until either side ends it."""
@@ -208,40 +212,26 @@ class Session:
             raise RefusedError("BAD_FRAME", str(error), gateway.place(str(error))) from error
         return frame
 
-    def _answer(self, frame: ClientFrame) -> None:
-        if isinstance(frame, Auth):
-            self._authenticate(frame)
-            return
-        if self.principal is None:
+    def _answer(self, said: ClientFrame) -> None:
+        if self.principal is None and not isinstance(said, Auth):
             raise RefusedError("NOT_AUTHENTICATED", "the first frame must be auth", "op")
-        match frame:
-            case Subscribe():
-                self._subscribe(frame)
-            case Unsubscribe():
-                for name in frame.channels:
-                    channel = self._channels.pop(self._key(name), None)
-                    if channel is not None:
-                        channel.subscribers.pop(self, None)
-                self._say(Done(frame.id))
-            case Resume():
-                self._resume(frame)
-            case Ping():
-                self._say(Done(frame.id))
-            case _:
-                self._trade(frame)
+        self._answers.get(type(said), self._trade)(said)
 
-    def _authenticate(self, frame: Auth) -> None:
+    def _done(self, said: Ping) -> None:
+        self._say(Done(said.id))
+
+    def _authenticate(self, said: Auth) -> None:
         if self.principal is not None:
             raise RefusedError("FORBIDDEN", "this connection is authenticated already", "op")
-        self.principal = self._server.admitted(frame.token)
-        self.cancel_on_disconnect = frame.cancel_on_disconnect and self.principal.role == "participant"
+        self.principal = self._server.admitted(said.token)
+        self.cancel_on_disconnect = said.cancel_on_disconnect and self.principal.role == "participant"
         self._server.joined(self)
         server, role = self._server, self.principal.role
         private = list(PRIVATE) if role == "participant" else []
         self._say(
             Welcome(
                 role, self.principal.participant, server.market, self.name, server.heartbeat, server.grace,
-                server.limits, [*PUBLIC, *private], speed=server.engine.speed, id=frame.id,
+                server.limits, [*PUBLIC, *private], speed=server.engine.speed, id=said.id,
             )
         )  # fmt: skip
 
@@ -259,18 +249,25 @@ class Session:
         channel.subscribers[self] = None
         return channel
 
-    def _subscribe(self, frame: Subscribe) -> None:
-        keys = [self._key(name) for name in frame.channels]
-        self._say(Done(frame.id))
+    def _subscribe(self, said: Subscribe) -> None:
+        keys = [self._key(name) for name in said.channels]
+        self._say(Done(said.id))
         for key in keys:
             self._listen(key)
             self._put(self._hub.snapshot(*key))
 
-    def _resume(self, frame: Resume) -> None:
-        key = self._key(frame.ch)
+    def _unsubscribe(self, said: Unsubscribe) -> None:
+        for name in said.channels:
+            channel = self._channels.pop(self._key(name), None)
+            if channel is not None:
+                channel.subscribers.pop(self, None)
+        self._say(Done(said.id))
+
+    def _resume(self, said: Resume) -> None:
+        key = self._key(said.ch)
         channel = self._listen(key)
-        self._say(Done(frame.id))
-        missed = channel.since(frame.from_seq)
+        self._say(Done(said.id))
+        missed = channel.since(said.from_seq)
         if missed is None or len(missed) > WAITING // 2:
             self._put(self._hub.snapshot(*key))
             return

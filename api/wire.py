@@ -1,8 +1,8 @@
 """A websocket without a task, a queue and a coroutine for every frame: what comes is handed over, what goes is written.
 
-`Wire` is uvicorn's own protocol; the handshake, pings, fragments and the end of a connection are its business. Once
-somebody listens, whole text frames do not take the way through the application any more, and `write` puts frames on
-the socket that may have been made once for many connections.
+`Wire` is uvicorn's own protocol; the handshake, pings, fragments, errors and the end of a connection are its business.
+Once somebody listens, text frames in one piece are taken apart here and handed over; `write` puts frames on the socket
+that may have been made once for many connections.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ from struct import pack
 from typing import Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import apply_mask  # type: ignore[attr-defined]  # the fast one, where it is installed
 
 EXTENSION = "wattbook.wire"
 """Where the scope of a connection has its wire."""
 _TEXT = 0x81
+"""First byte of a text frame in one piece."""
+_LEAST = 6
+"""Bytes of the shortest frame of a client."""
 
 
 def frame(text: bytes) -> bytes:
@@ -44,6 +48,12 @@ class Wire(WebSocketsSansIOProtocol):
     """One connection."""
 
     _listener: Listener | None = None
+    _quick = True
+    """Whether frames are told apart here, and each that is no plain text goes to uvicorn alone; else uvicorn has all."""
+    _open = False
+    """Whether a message in fragments has begun."""
+    _rest = b""
+    """The beginning of a frame."""
 
     async def run_asgi(self) -> None:
         self.scope["extensions"][EXTENSION] = {"wire": self}
@@ -84,6 +94,33 @@ class Wire(WebSocketsSansIOProtocol):
 
     # -- called by uvicorn and by the transport ----------------------------------------------------------------------
 
+    def data_received(self, data: bytes) -> None:
+        if self._listener is None:
+            self._quick = not self.handshake_initiated  # who does not wait for our answer is not worth the trouble
+        if self._listener is None or not self._quick:
+            super().data_received(data)
+            return
+        data = self._rest + data if self._rest else data
+        place, size = 0, len(data)
+        while size - place >= _LEAST and not self.transport.is_closing():
+            begin, end = _payload(data, place)
+            if not begin or end - begin > self.config.ws_max_size:
+                self._quick = False
+                super().data_received(data[place:])
+                return
+            if end > size:
+                break
+            if data[place] != _TEXT or self._open:
+                if data[place] & 0x0F < 8:  # control frames may come between fragments
+                    self._open = not data[place] & 0x80
+                super().data_received(data[place:end])
+            else:
+                self.frames = [apply_mask(data[begin:end], data[begin - 4 : begin])]
+                self.curr_msg_data_type = "text"
+                self.send_receive_event_to_app()
+            place = end
+        self._rest = data[place:]
+
     def send_receive_event_to_app(self) -> None:
         data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
         if self._listener is None or self.close_sent or not _unicode(data):
@@ -101,6 +138,18 @@ class Wire(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
         if self._listener is not None:
             self._listener.gone()
+
+
+def _payload(data: bytes, place: int) -> tuple[int, int]:
+    """Begin and end of the payload of the frame at `place`, of which at least six bytes are there; (0, 0) where it is
+    not of a client, or has 64 KiB or more.
+    """
+    length = data[place + 1] - 0x80
+    if 0 <= length < 126:
+        return place + 6, place + 6 + length
+    if length == 126:
+        return place + 8, place + 8 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return 0, 0
 
 
 def _unicode(data: bytes) -> bool:

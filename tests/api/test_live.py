@@ -96,7 +96,7 @@ def test_a_number_that_no_journal_carries_is_answered_and_the_market_goes_on(
         client.say(request_)
         answer = client.until("error")
         assert answer["code"] == "BAD_FRAME"
-        assert "2**53" in answer["reason"]
+        assert answer["field"].endswith(("quantity", "price", "slot", "order", "orders[1]"))
         client.say({"op": "cancel", "orders": [1], "id": "next"})
         assert client.until("answer")["id"] == "next"
 
