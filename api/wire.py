@@ -49,7 +49,7 @@ class Wire(WebSocketsSansIOProtocol):
 
     _listener: Listener | None = None
     _quick = True
-    """Whether frames are told apart here, and each that is no plain text goes to uvicorn alone; else uvicorn has all."""
+    """Whether frames are told apart here, each that is no plain text going to uvicorn alone; else uvicorn has all."""
     _open = False
     """Whether a message in fragments has begun."""
     _rest = b""
