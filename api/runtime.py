@@ -358,9 +358,11 @@ class Engine:
 
     async def _beat(self, disk: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
-        signed, due = self.hub.projection.seq, loop.time()
+        beat = due = loop.time()
+        signed = self.hub.projection.seq
         while True:
-            await asyncio.sleep(BEAT)
+            beat = max(beat + BEAT, loop.time())
+            await asyncio.sleep(beat - loop.time())
             self.hub.beat()
             if self.hub.projection.seq > signed and loop.time() >= due:
                 try:
