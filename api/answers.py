@@ -182,6 +182,12 @@ class Correction(Told, frozen=True):
     slot: int
 
 
+class NewNotice(Told, frozen=True):
+    """What everybody who listens to the channel `system` is to know."""
+
+    text: str
+
+
 class NewToken(Told, frozen=True):
     """For whom a token is to be made."""
 

@@ -106,14 +106,14 @@ class Hub:
         """Number of the last entry that was in the journal when this hub began."""
         self._slots: frozenset[int] = frozenset()
         """Those that were open when accounts were last told."""
-        self._announced: dict[str, list[Item]] = defaultdict(list)
+        self._announced: dict[str, list[object]] = defaultdict(list)
         self._snapshots: dict[str, Snapshot] = {
             "market": lambda _: self.projection.market(),
             "book": lambda _: self._book_snapshot(),
             "trades": lambda _: self._tail("trades"),
             "grid": lambda _: self._grid(),
             "limits": lambda _: self._tail("limits"),
-            "system": lambda _: {"halts": self.projection.market()["halts"], "time": self.projection.now},
+            "system": lambda _: self._system(),
             "orders": self.projection.own_orders,
             "account": lambda name: self.projection.account(name) | self._forecast(name),
         }
@@ -157,7 +157,7 @@ class Hub:
                 channel = channels.get(key) or self.channel(*key)
                 channel.publish(entry.seq, {"items": items})
 
-    def announce(self, name: str, item: Item) -> None:
+    def announce(self, name: str, item: object) -> None:
         """Something that is not from the journal, such as the state of the grid or an alarm; told at a next `beat`."""
         self._announced[name].append(item)
 
@@ -196,6 +196,9 @@ class Hub:
         """What a channel told of late, each item with the number of its message."""
         late = [*self.channel(name).messages][-TAIL:]
         return {"items": [replace(item, seq=message.seq) for message in late for item in message.body["items"]]}
+
+    def _system(self) -> Item:
+        return {"halts": self.projection.market()["halts"], "time": self.projection.now} | self._tail("system")
 
     def _book_changes(self, slot: int) -> Item | None:
         """Levels that are other than told; energy 0 where one is gone. None if nothing is."""

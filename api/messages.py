@@ -201,6 +201,15 @@ class Limited(Item, frozen=True, omit_defaults=True):
     """In a snapshot: number of the message that told it."""
 
 
+class Notice(Item, frozen=True):
+    """What the operator lets everybody know."""
+
+    text: str
+    time: str
+    seq: int = 0
+    """In a snapshot: number of the message that told it."""
+
+
 class OwnAccepted(OwnOrder, frozen=True, tag_field="type", tag="accepted"):
     """An order was taken, with the fields of a resting order."""
 
@@ -336,10 +345,12 @@ class GridUpdate(Update, frozen=True):
 class SystemSnapshot(Snapshot, frozen=True):
     halts: list[HaltInForce]
     time: str
+    items: list[Notice]
+    """The latest notices."""
 
 
 class SystemUpdate(Update, frozen=True):
-    items: list[dict[str, str]]
+    items: list[Notice]
 
 
 class OrdersSnapshot(Snapshot, frozen=True):

@@ -7,12 +7,14 @@ import asyncio
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from api import answers
+from api import answers, messages
 from api.gateway import RefusedError
 from api.http import Desk, answered, says
 from market.orders import RecordMeter, Register, Settle
 
 OPERATION = "operation"
+NOTICE = 500
+"""Most characters of a notice."""
 
 
 def router(desk: Desk) -> APIRouter:
@@ -56,6 +58,18 @@ def _market(router: APIRouter, desk: Desk) -> None:
         if not exchange.is_settled(wanted.slot):
             raise RefusedError("NO_SUCH_THING", f"slot {wanted.slot} is not settled; the market settles it", "slot")
         return await desk.administer(Settle(wanted.slot))
+
+    @router.post("/notices", tags=[OPERATION], openapi_extra=says(messages.Notice, answers.NewNotice))
+    async def notice(request: Request) -> Response:
+        """Let everybody know something: it goes to the channel `system`, and is not kept in the journal."""
+        desk.principal(request, "operator")
+        text = (await desk.body(request, answers.NewNotice)).text.strip()
+        if not 0 < len(text) <= NOTICE:
+            raise RefusedError("BAD_FRAME", f"a notice has from 1 to {NOTICE} characters, got {len(text)}", "text")
+        hub = desk.server.engine.hub
+        item = messages.Notice(text, hub.projection.now)
+        hub.announce("system", item)
+        return answered(item)
 
 
 def _tokens(router: APIRouter, desk: Desk) -> None:

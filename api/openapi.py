@@ -35,6 +35,7 @@ def answer_models() -> list[type[msgspec.Struct]]:
         messages.GridState,
         messages.MarketState,
         messages.Account,
+        messages.Notice,
     ]
 
 

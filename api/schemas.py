@@ -190,6 +190,11 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     left: int = 0
     """Energy of the order that rests [Wh]."""
 
+    @property
+    def traded(self) -> int:
+        """Energy that the order traded at once [Wh]."""
+        return sum(int(trade["quantity"]) for trade in self.trades)
+
 
 class Answer(msgspec.Struct, frozen=True, tag_field="op", tag="answer"):
     """Results of a request, in the order of its commands. They are on the disk."""

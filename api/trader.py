@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from rich.table import Table
 
-from api.client import AsyncClient, LostError
+from api.client import AsyncClient
+from api.connection import LostError
 from api.gateway import RefusedError
 from api.schemas import Result
 from market.slots import NS, format_time

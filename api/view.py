@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -97,6 +98,26 @@ class View:
     def levels(self, slot: int) -> Levels:
         """The book of a slot; empty where nobody bids or asks."""
         return self.book.get(slot) or Levels()
+
+    def cost(self, slot: int) -> float:
+        """What the next Wh of a slot costs a buyer, fee included [milli-currency/MWh]; infinity if nobody asks."""
+        rules, ask = self._rules(), self.levels(slot).ask
+        if ask is None:
+            return inf
+        # The utility, whose price bears no fee, sells any amount.
+        return min(ask + rules.grid_fee, rules.retail) if ask <= rules.retail else ask + rules.grid_fee
+
+    def gain(self, slot: int) -> float:
+        """What the next Wh of a slot brings a seller, less the fee; minus infinity if nobody bids."""
+        rules, bid = self._rules(), self.levels(slot).bid
+        if bid is None:
+            return -inf
+        return max(bid - rules.grid_fee, rules.feed_in) if bid >= rules.feed_in else bid - rules.grid_fee
+
+    def _rules(self) -> MarketSettings:
+        if self.settings is None:
+            raise ValueError("the rules are not known; listen to the channel market")
+        return self.settings
 
     # -- what is missing -------------------------------------------------------------------------------------------
 

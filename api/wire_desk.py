@@ -94,6 +94,8 @@ class WireDesk:
 
         The first round takes out what rests from before.
         """
+        for event in self._events.ready():
+            self._hear(event)
         if not self._begun:
             self._begun = True
             await self.client.mass_cancel()

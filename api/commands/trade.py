@@ -110,7 +110,7 @@ async def _bot(
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine; what the market or the wire says becomes lines and exit codes."""
-    from api.client import LostError
+    from api.connection import LostError
     from api.gateway import RefusedError
 
     try:

@@ -4,17 +4,20 @@ const css = (name) => getComputedStyle(document.documentElement).getPropertyValu
 const OPTIONS = { displayModeBar: false, responsive: true };
 
 function layout(more) {
-  const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), automargin: true };
+  // Fingers and wheels scroll the page; they do not get caught in a picture.
+  const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), automargin: true, fixedrange: true };
   return {
     margin: { l: 48, r: 12, t: 8, b: 36 },
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
     font: { color: css("--ink"), size: 12 },
     showlegend: true,
-    legend: { orientation: "h", y: 1.14, x: 0 },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    dragmode: false,
     ...more,
     xaxis: { ...axis, ...more.xaxis },
     yaxis: { ...axis, ...more.yaxis },
+    ...(more.yaxis2 && { yaxis2: { ...axis, ...more.yaxis2 } }),
   };
 }
 
@@ -22,6 +25,8 @@ const draw = (id, traces, more) => Plotly.react(id, traces, layout(more), OPTION
 
 /** More energy than a feeder carries in a slot: that is the utility, who takes and gives any amount. */
 export const ANY = 1e8;
+/** Prices this far from the best ones are shown [milli-currency/MWh]. */
+const REACH = 6e4;
 
 /** Cumulated bids and asks, [[price, Wh], …] best first; the utility is a line at its price. */
 export function depth(bids, asks) {
@@ -29,22 +34,23 @@ export function depth(bids, asks) {
     let sum = 0;
     return levels.map(([price, wh]) => [price, (sum += wh)]);
   };
-  const trace = (name, levels, colour) => ({
+  const trace = (name, levels, colour, dash) => ({
     name, x: levels.map(([price]) => price / 1e4), y: levels.map(([, wh]) => wh / 1e3), mode: "lines", fill: "tozeroy",
-    line: { shape: "hv", color: colour, dash: name === "asks" ? "dash" : "solid" },
-    hovertemplate: "%{y:.3f} kWh at %{x:.2f} ct<extra></extra>",
+    line: { shape: "hv", color: colour, dash }, hovertemplate: "%{y:.3f} kWh at %{x:.2f} ct<extra></extra>",
   });
-  const near = [...bids.slice(0, 1), ...asks.slice(0, 1)].map(([price]) => price);
-  const reach = near.length === 2 ? [Math.min(...near) - 6e4, Math.max(...near) + 6e4].map((price) => price / 1e4) : undefined;
-  const inside = ([price, wh]) => wh < ANY && (!reach || (price / 1e4 >= reach[0] && price / 1e4 <= reach[1]));
-  const shown = (levels) => steps(levels.filter(inside));
-  const utility = [...bids, ...asks].filter(([, wh]) => wh >= ANY).map(([price]) => ({
-    type: "line", x0: price / 1e4, x1: price / 1e4, yref: "paper", y0: 0, y1: 1, line: { color: css("--dim"), dash: "dot", width: 1 },
-  }));
-  draw("depth", [trace("bids", shown(bids), css("--buy")), trace("asks", shown(asks), css("--sell"))], {
-    xaxis: { title: { text: "ct/kWh" }, range: reach },
+  const best = [...bids.slice(0, 1), ...asks.slice(0, 1)].map(([price]) => price);
+  const [low, high] = [Math.min(...best) - REACH, Math.max(...best) + REACH];
+  const inside = ([price]) => price >= low && price <= high;
+  const near = (levels) => levels.filter(inside);
+  const shown = (levels) => steps(near(levels).filter(([, wh]) => wh < ANY));
+  const utility = near([...bids, ...asks]).filter(([, wh]) => wh >= ANY).map(([price]) => price / 1e4);
+  draw("depth", [trace("bids", shown(bids), css("--buy"), "solid"), trace("asks", shown(asks), css("--sell"), "dash")], {
+    xaxis: { title: { text: "ct/kWh" }, range: best.length ? [low / 1e4, high / 1e4] : undefined },
     yaxis: { title: { text: "kWh" }, rangemode: "tozero" },
-    shapes: utility,
+    shapes: utility.map((x) => ({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: css("--dim"), dash: "dot", width: 1 } })),
+    annotations: utility.map((x) => ({
+      x, y: 1, yref: "paper", xanchor: "left", yanchor: "top", showarrow: false, text: "utility", font: { color: css("--dim"), size: 11 },
+    })),
   });
 }
 
@@ -52,16 +58,16 @@ export function depth(bids, asks) {
 export function price(slots) {
   const times = slots.map((slot) => slot.time);
   const volume = {
-    name: "volume", type: "bar", x: times, y: slots.map((slot) => slot.wh / 1e3), marker: { color: css("--line") },
-    yaxis: "y2", hovertemplate: "%{y:.1f} kWh<extra></extra>",
+    name: "volume", type: "bar", x: times, y: slots.map((slot) => slot.wh / 1e3), marker: { color: css("--bar") },
+    hovertemplate: "%{y:.1f} kWh<extra></extra>",
   };
   const mean = {
-    name: "mean price", x: times, y: slots.map((slot) => slot.money / slot.wh / 1e4), mode: "lines+markers",
-    line: { color: css("--accent") }, hovertemplate: "%{y:.2f} ct/kWh<extra></extra>",
+    name: "mean price", x: times, y: slots.map((slot) => slot.money / slot.wh / 1e4), mode: "lines+markers", yaxis: "y2",
+    line: { color: css("--accent"), width: 2 }, hovertemplate: "%{y:.2f} ct/kWh<extra></extra>",
   };
   draw("price", [volume, mean], {
-    yaxis: { title: { text: "ct/kWh" }, rangemode: "tozero" },
-    yaxis2: { title: { text: "kWh" }, overlaying: "y", side: "right", rangemode: "tozero", showgrid: false },
+    yaxis: { title: { text: "kWh" }, rangemode: "tozero" },
+    yaxis2: { title: { text: "ct/kWh" }, overlaying: "y", side: "right", rangemode: "tozero", showgrid: false, tickmode: "auto" },
     margin: { l: 48, r: 52, t: 8, b: 36 },
   });
 }
@@ -79,31 +85,49 @@ export function forecast(slots) {
   ], { barmode: "relative", yaxis: { title: { text: "kWh" } } });
 }
 
-/** The feeder: buses coloured by voltage, branches by loading. */
+/** Classes of loading: from which share on, name, colour, width. Width tells them apart where colour does not. */
+const FULL = [
+  [1, "over 100 %", "--alarm", 8],
+  [0.8, "80–100 %", "--sell", 6],
+  [0.5, "50–80 %", "--warm", 4],
+  [0, "under 50 %", "--dim", 2],
+];
+
+/** The scale of voltage reaches as far from 1 pu as what is measured, in these steps, so that differences show. */
+const REACHES = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2];
+
+/** The feeder: buses coloured by voltage, branches by loading; buses beyond the band are crosses. */
 export function map(feeder, state) {
+  const at = new Map(feeder.buses.map((bus, place) => [bus, place]));
+  const ends = feeder.branches.map((branch) => [at.get(branch.from), at.get(branch.to), state?.loading?.[branch.id] ?? 0, branch.id]);
+  const lines = FULL.map(([from, name, colour, width], place) => {
+    const mine = ends.filter(([, , share]) => share >= from && share < (FULL[place - 1]?.[0] ?? Infinity));
+    return {
+      name, showlegend: mine.length > 0, mode: "lines", line: { color: css(colour), width }, hoverinfo: "skip",
+      x: mine.flatMap(([a, b]) => [feeder.x[a], feeder.x[b], null]), y: mine.flatMap(([a, b]) => [feeder.y[a], feeder.y[b], null]),
+    };
+  }).reverse();
+  const middles = {
+    mode: "markers", showlegend: false, marker: { size: 8, opacity: 0 },
+    x: ends.map(([a, b]) => (feeder.x[a] + feeder.x[b]) / 2), y: ends.map(([a, b]) => (feeder.y[a] + feeder.y[b]) / 2),
+    text: ends.map(([, , share, id]) => `${id}: ${(share * 100).toFixed(1)} % loaded`), hovertemplate: "%{text}<extra></extra>",
+  };
   const [low, high] = feeder.band;
-  const at = Object.fromEntries(feeder.buses.map((bus, place) => [bus, place]));
-  const lines = { x: [], y: [] };
-  const full = { x: [], y: [] };
-  for (const branch of feeder.branches) {
-    const [a, b] = [at[branch.from], at[branch.to]];
-    const into = (state?.loading?.[branch.id] ?? 0) > 0.8 ? full : lines;
-    into.x.push(feeder.x[a], feeder.x[b], null);
-    into.y.push(feeder.y[a], feeder.y[b], null);
-  }
-  const branch = (name, where, colour, width) => ({ name, ...where, mode: "lines", line: { color: colour, width }, hoverinfo: "skip" });
   const voltages = feeder.buses.map((bus) => state?.u_pu?.[bus] ?? null);
+  const far = Math.max(...voltages.map((value) => Math.abs((value ?? 1) - 1)));
+  const reach = REACHES.find((step) => far <= step) ?? far;
+  const narrow = document.getElementById("map").clientWidth < 600;
   const buses = {
-    name: "bus", x: feeder.x, y: feeder.y, mode: "markers", showlegend: false,
+    mode: "markers", showlegend: false, x: feeder.x, y: feeder.y, hovertemplate: "%{text}<extra></extra>",
     text: feeder.buses.map((bus, place) => `${bus}: ${voltages[place] === null ? "not known yet" : `${voltages[place].toFixed(4)} pu`}`),
-    hovertemplate: "%{text}<extra></extra>",
     marker: {
-      size: 9, color: voltages.map((value) => value ?? 1), cmin: low, cmax: high, cmid: 1, line: { width: 1, color: css("--ink") },
-      colorscale: [[0, "#2b6cb8"], [0.5, "#d8dde3"], [1, "#c9472b"]], colorbar: { title: { text: "pu" }, thickness: 12 },
+      size: narrow ? 6 : 10, symbol: voltages.map((value) => (value !== null && (value < low || value > high) ? "x" : "circle")),
+      color: voltages.map((value) => value ?? 1), cmin: 1 - reach, cmax: 1 + reach, line: { width: narrow ? 0.5 : 1, color: css("--ink") },
+      colorscale: [[0, "#1f5fbf"], [0.25, "#7fb2e5"], [0.5, "#f2f2ee"], [0.75, "#e9bd62"], [1, "#b87514"]],
+      colorbar: { title: { text: "voltage, pu", side: "top" }, orientation: "h", thickness: 10, len: narrow ? 0.9 : 0.4, y: 0, yanchor: "top", nticks: 5 },
     },
   };
-  draw("map", [branch("line", lines, css("--dim"), 2), branch("over 80 % full", full, css("--alarm"), 5), buses], {
-    xaxis: { visible: false }, yaxis: { visible: false, scaleanchor: "x" }, margin: { l: 8, r: 8, t: 8, b: 8 },
+  draw("map", [...lines, middles, buses], {
+    xaxis: { visible: false }, yaxis: { visible: false }, margin: { l: 8, r: 8, t: 8, b: 48 }, hovermode: "closest",
   });
 }
-

@@ -1,36 +1,19 @@
-// The page: what the stream tells, on the screen.
+// The page: a client of the public stream like any other.
 
-import { Book } from "./book.js";
-import * as charts from "./charts.js";
-import { clock, ct, day, element, kwh, moment, money, row } from "./format.js";
-import { verify } from "./proof.js";
+import { drawOwn, pastTrades, place } from "./account.js";
+import { draw, limitName, slotChoices, ticks } from "./screen.js";
 import { Stream } from "./stream.js";
+import { $, KEPT, book, dirty, hear, label, limits, market, notice, own, run, tape, traded } from "./state.js";
 
-const $ = (id) => document.getElementById(id);
-const TAPE = 60;
-const SLOTS_SHOWN = 96;
-
-const market = { settings: null, slots: new Map(), forecast: new Map(), feeder: null, grid: null };
-const book = new Book();
-const traded = new Map();
-const limits = new Map();
-const own = { name: "", orders: new Map(), trades: [], account: null };
-const dirty = new Set();
-
-// -- time -----------------------------------------------------------------------------------------------------------
-
-const start = (slot) => moment(slot * market.settings.slot_seconds * 1e9);
-const label = (slot) => (market.settings ? clock(start(slot)) : String(slot));
-
-const amount = (wh) => (wh < charts.ANY ? kwh(wh) : "any, utility");
-
-function setClock(time) {
-  if (!time) return;
-  const date = new Date(time);
-  $("clock").textContent = `${day(date)} ${clock(date)} UTC`;
-}
+/** Time between two pictures [ms]. */
+const PICTURE = 250;
+/** Share of its current at which a branch is worth an alarm. */
+const NEARLY_FULL = 0.95;
 
 // -- channels -------------------------------------------------------------------------------------------------------
+
+const halts = new Set();
+const notices = new Set();
 
 const channels = {
   market(message) {
@@ -39,8 +22,11 @@ const channels = {
       $("name").textContent = `· ${message.settings.name}`;
       market.slots = new Map(message.slots.map((slot) => [slot.slot, slot]));
       market.forecast = new Map(message.forecast.map((line) => [line.slot, line]));
-      setClock(message.time);
-      halted(message.halts.length > 0);
+      hear(message.time);
+      for (const scope of ["market", "feeder"]) halts.delete(scope);
+      for (const { scope } of message.halts) halts.add(scope);
+      alarm();
+      dirty.add("price").add("tape");
     }
     for (const item of message.items ?? []) {
       if (item.type === "opened") market.slots.set(item.slot, item);
@@ -48,10 +34,7 @@ const channels = {
         market.slots.delete(item.slot);
         market.forecast.delete(item.slot);
       } else if (item.type === "forecast") market.forecast.set(item.slot, item);
-      else if (item.type === "halted" || item.type === "resumed") {
-        halted(item.type === "halted");
-        notice(`Trading ${item.type} (${item.scope}).`);
-      }
+      else if (item.type === "halted" || item.type === "resumed") halt(item);
     }
     slotChoices();
     dirty.add("forecast").add("book");
@@ -63,20 +46,18 @@ const channels = {
   trades(message) {
     if (message.type === "snapshot") {
       traded.clear();
-      $("tape").replaceChildren();
+      tape.length = 0;
     }
     for (const trade of message.items) {
       const slot = traded.get(trade.slot) ?? { wh: 0, money: 0 };
       traded.set(trade.slot, slot);
       slot.wh += trade.quantity;
       slot.money += trade.price * trade.quantity;
-      const line = row(clock(new Date(trade.time)), label(trade.slot), ct(trade.price), kwh(trade.quantity), trade.source || "–");
-      if (message.type !== "snapshot") line.className = "new";
-      $("tape").prepend(line);
-      setClock(trade.time);
+      tape.unshift(trade);
+      hear(trade.time);
     }
-    while ($("tape").childElementCount > TAPE) $("tape").lastElementChild.remove();
-    dirty.add("price");
+    tape.length = Math.min(tape.length, KEPT);
+    dirty.add("price").add("tape");
   },
   limits(message) {
     if (message.type === "snapshot") limits.clear();
@@ -93,178 +74,134 @@ const channels = {
   grid(message) {
     const state = message.type === "snapshot" ? message : message.items.at(-1);
     if (state.slot === null || state.slot === undefined) return;
+    if (state.slot !== market.grid?.slot) {
+      for (const element of state.violations) notice(`Delivery ${label(state.slot)}: ${element} is beyond its limit.`, "bad");
+      for (const [branch, share] of Object.entries(state.loading))
+        if (share > NEARLY_FULL && share <= 1) notice(`Delivery ${label(state.slot)}: ${branch} is ${(share * 100).toFixed(0)} % loaded.`);
+    }
     market.grid = state;
-    if (state.violations.length) notice(`Slot ${label(state.slot)}: beyond limits at ${state.violations.join(", ")}.`);
     dirty.add("map");
   },
   system(message) {
-    for (const item of message.items ?? []) notice(item.text ?? JSON.stringify(item));
+    for (const item of message.items) {
+      const last = notices.has(`${item.time} ${item.text}`);
+      notices.add(`${item.time} ${item.text}`);
+      if (!last) notice(`Operator: ${item.text}`);
+    }
   },
   orders(message) {
-    if (message.type === "snapshot") {
-      own.orders = new Map(message.orders.map((order) => [order.order, order]));
-    }
+    if (message.type === "snapshot") own.orders = new Map(message.orders.map((order) => [order.order, order]));
     for (const item of message.items ?? []) {
       const order = own.orders.get(item.order);
       if (item.type === "accepted") own.orders.set(item.order, item);
       else if (item.type === "cancelled" || item.type === "expired") own.orders.delete(item.order);
       else if (item.type === "amended" && order) Object.assign(order, { price: item.price, quantity: item.quantity });
+      else if (item.type === "halted" || item.type === "resumed") halt(item);
+      else if (item.type === "limited")
+        notice(`Order ${item.order}: of ${item.wanted} Wh the wires carried ${item.admitted}${item.constraint ? `, ${limitName(item.constraint)}` : ""}.`);
       else if (item.type === "trade") {
-        own.trades.unshift(item);
+        own.trades.set(`${item.trade} ${item.side}`, item);
         if (order && (order.filled += item.quantity) >= order.quantity) own.orders.delete(item.order);
       }
     }
-    own.trades.length = Math.min(own.trades.length, TAPE);
     dirty.add("own");
   },
   account(message) {
     own.account = message;
+    halts[message.halted ? "add" : "delete"]("participant");
+    alarm();
     dirty.add("own");
   },
 };
 
-function halted(on) {
-  $("alarm").hidden = !on;
-  $("alarm").textContent = on ? "Trading is halted. Cancels still work." : "";
+// -- alarms -----------------------------------------------------------------------------------------------------------
+
+let lost = "";
+
+/** What everybody must know first: that nothing is heard of the market, or that it does not trade. */
+function alarm() {
+  const scopes = [...halts].map((scope) => (scope === "participant" ? "this account" : `the ${scope}`));
+  const text = lost || (scopes.length ? `Trading is halted for ${scopes.join(" and ")}. Cancels still work.` : "");
+  $("alarm").hidden = !text;
+  if ($("alarm").textContent !== text) $("alarm").textContent = text;
 }
 
-function notice(text) {
-  const list = $("alarms");
-  if (list.firstElementChild?.textContent === "None.") list.replaceChildren();
-  list.prepend(element("li", `${$("clock").textContent}: ${text}`));
-  while (list.childElementCount > 50) list.lastElementChild.remove();
+function halt({ type, scope }) {
+  halts[type === "halted" ? "add" : "delete"](scope);
+  notice(`Trading ${type} (${scope}).`, type === "halted" ? "bad" : "");
+  alarm();
 }
 
-// -- screen ---------------------------------------------------------------------------------------------------------
+// -- the stream -------------------------------------------------------------------------------------------------------
 
-function slotChoices() {
-  const slots = [...market.slots.keys()].sort((a, b) => a - b);
-  for (const id of ["slot", "order-slot"]) {
-    const select = $(id);
-    const chosen = Number(select.value);
-    if ([...select.options].map((option) => Number(option.value)).join() === slots.join()) continue;
-    select.replaceChildren(...slots.map((slot) => element("option", `${day(start(slot))} ${label(slot)}`, { value: slot })));
-    select.value = String(slots.includes(chosen) ? chosen : slots.at(-1));
-  }
+const stream = new Stream(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/stream`, Object.keys(channels), {
+  message: (name, message) => channels[name](message),
+  heartbeat: (time) => hear(time),
+  status(text, on) {
+    $("status").textContent = text;
+    $("status").className = `status ${on ? "on" : "off"}`;
+  },
+  lost(reason) {
+    if (!lost) notice(`Connection lost${reason ? `: ${reason}` : ""}.`, "bad");
+    run(0);
+    lost = `Not connected. What is shown is of ${$("clock").textContent}; the page goes on by itself once the market answers.`;
+    alarm();
+  },
+  welcome(frame) {
+    if (lost) notice("Connected again; what was missed has been fetched.");
+    lost = "";
+    alarm();
+    run(frame.speed);
+    own.name = frame.participant;
+    const known = frame.role !== "observer";
+    $("sign-in").hidden = known;
+    $("signed-in").hidden = !known;
+    $("role").textContent = frame.participant || frame.role;
+    dirty.add("own");
+    feeder();
+  },
+  begun(name, seq) {
+    if (name === "orders") pastTrades(stream.token, seq).then(() => dirty.add("own"));
+  },
+  refused(reason) {
+    sessionStorage.removeItem("token");
+    begin();
+    $("sign-in-answer").textContent = `Not signed in: ${reason}.`;
+    $("token").setAttribute("aria-invalid", "true");
+    $("token").focus();
+  },
+});
+
+async function feeder() {
+  const response = await fetch("/v1/feeder");
+  if (!response.ok) return;
+  market.feeder = await response.json();
+  dirty.add("map");
 }
 
-const draw = {
-  book() {
-    const slot = Number($("slot").value);
-    const { bids, asks } = book.levels(slot);
-    charts.depth(bids, asks);
-    const gate = market.slots.get(slot)?.gate;
-    $("gate").textContent = gate ? `gate closes at ${clock(moment(gate))} UTC` : "";
-    const count = Math.min(8, Math.max(bids.length, asks.length));
-    $("ladder").replaceChildren(...Array.from({ length: count }, (_, place) => {
-      const [bid, ask] = [bids[place], asks[place]];
-      return row(bid ? amount(bid[1]) : "", bid ? ct(bid[0]) : "", ask ? ct(ask[0]) : "", ask ? amount(ask[1]) : "");
-    }));
-  },
-  price() {
-    const slots = [...traded].sort((a, b) => a[0] - b[0]).slice(-SLOTS_SHOWN);
-    if (market.settings) charts.price(slots.map(([slot, sum]) => ({ ...sum, time: start(slot) })));
-  },
-  forecast() {
-    const lines = [...market.forecast.values()].sort((a, b) => a.slot - b.slot);
-    charts.forecast(lines.map((line) => ({ ...line, time: start(line.slot) })));
-  },
-  map() {
-    if (!market.feeder) return;
-    charts.map(market.feeder, market.grid);
-    if (!market.grid) return;
-    const voltages = Object.values(market.grid.u_pu);
-    const [branch, loading] = Object.entries(market.grid.loading).sort((a, b) => b[1] - a[1])[0] ?? ["–", 0];
-    $("grid-text").textContent =
-      `Delivery ${label(market.grid.slot)}: voltages from ${Math.min(...voltages).toFixed(4)} to ` +
-      `${Math.max(...voltages).toFixed(4)} pu, fullest branch ${branch} at ${(loading * 100).toFixed(0)} %, ` +
-      `losses ${(market.grid.loss_w / 1e3).toFixed(2)} kW, from the substation ${(market.grid.source_w / 1e3).toFixed(1)} kW.`;
-  },
-  limits() {
-    const lines = [...limits].sort((a, b) => b[1].times - a[1].times);
-    $("limits-text").textContent = lines.length ? "Matches that were trimmed or refused, so that no limit breaks." : "Nothing so far.";
-    $("limits").replaceChildren(...lines.map(([name, sum]) => row(name, sum.times, kwh(sum.wanted), kwh(sum.admitted))));
-  },
-  own() {
-    $("own").hidden = !own.name;
-    if (!own.name) return;
-    $("who").textContent = own.name;
-    const account = own.account ?? { balances: {}, forecast: [], contracted: {} };
-    $("balances").replaceChildren(...Object.entries(account.balances).map(([asset, amount]) => {
-      const line = document.createElement("div");
-      const shown = asset === market.settings?.currency ? money(amount) : `${kwh(amount)} kWh`;
-      line.append(element("dt", asset), element("dd", shown));
-      return line;
-    }));
-    $("own-forecast").replaceChildren(...account.forecast.map((line) =>
-      row(label(line.slot), line.firm_sell + line.flexible_sell, line.firm_buy + line.flexible_buy, account.contracted[line.slot] ?? 0)));
-    $("orders").replaceChildren(...[...own.orders.values()].map((order) => {
-      const cancel = element("button", "Cancel", { type: "button", "aria-label": `Cancel order ${order.order}` });
-      cancel.onclick = () => answer({ op: "cancel", orders: [order.order] });
-      return row(order.order, label(order.slot), order.side, ct(order.price), order.quantity - order.filled, cancel);
-    }));
-    $("own-trades").replaceChildren(...own.trades.map((trade) => {
-      const check = element("button", "Verify", { type: "button", "aria-label": `Verify trade ${trade.trade}` });
-      check.onclick = () => prove(trade.trade);
-      return row(trade.trade, label(trade.slot), trade.side, ct(trade.price), trade.quantity, check);
-    }));
-  },
-};
-
-setInterval(() => {
-  for (const name of dirty) {
-    dirty.delete(name);
-    draw[name]();
-  }
-}, 250);
-
-// -- what the visitor does --------------------------------------------------------------------------------------------
-
-async function answer(message) {
-  const told = await stream.ask(message);
-  const results = told.op === "answer" ? told.results : [told];
-  $("order-answer").textContent = results.map((result) => {
-    if (result.code) return `${result.code}: ${result.reason}`;
-    const done = (result.trades ?? []).map((trade) => `${trade.quantity} Wh at ${ct(trade.price)} ct`);
-    const rests = result.left ? `${result.left} Wh rest in the book` : "nothing is left in the book";
-    return `Order ${result.order}: ${done.length ? `traded ${done.join(", ")}; ` : ""}${rests}.`;
-  }).join(" ");
+/** Connect as who is signed in. */
+function begin() {
+  Object.assign(own, { name: "", orders: new Map(), trades: new Map(), account: null });
+  halts.delete("participant");
+  dirty.add("own");
+  $("sign-in-answer").textContent = "";
+  $("token").removeAttribute("aria-invalid");
+  stream.open(sessionStorage.getItem("token") ?? "");
 }
+
+// -- the visitor ------------------------------------------------------------------------------------------------------
+
+const ask = (message) => stream.ask(message);
+draw.own = () => drawOwn(ask, () => stream.token);
 
 $("order").onsubmit = (event) => {
   event.preventDefault();
-  answer({
-    op: "submit",
-    orders: [{
-      slot: Number($("order-slot").value),
-      side: $("order-side").value,
-      price: Math.round(Number($("order-price").value) * 1e4),
-      quantity: Number($("order-quantity").value),
-      flexible: $("order-flexible").checked,
-      client_order_id: crypto.randomUUID(),
-    }],
-  });
+  place(ask);
 };
-
-async function prove(trade) {
-  $("proof").textContent = `Verifying trade ${trade} …`;
-  try {
-    const response = await fetch(`/v1/trades/${trade}/receipt`, { headers: { Authorization: `Bearer ${stream.token}` } });
-    if (!response.ok) throw new Error((await response.json()).reason);
-    const proved = await verify(await response.text());
-    const traded = proved.entry.events[Number(trade.split(".")[1])];
-    const signed = proved.signature === true ? `signed by ${proved.key}` : "whose signature this browser cannot check";
-    $("proof").textContent =
-      `Trade ${trade} is proved: ${traded.quantity} Wh at ${ct(traded.price)} ct/kWh from ${traded.seller} to ${traded.buyer} ` +
-      `is entry ${proved.entry.seq} of a log of ${proved.size} entries, ${signed}.`;
-  } catch (error) {
-    $("proof").textContent = `Trade ${trade} is not proved: ${error.message}.`;
-  }
-}
-
 $("sign-in").onsubmit = (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", $("token").value.trim());
+  $("token").value = "";
   begin();
 };
 $("sign-out").onclick = () => {
@@ -272,39 +209,16 @@ $("sign-out").onclick = () => {
   begin();
 };
 $("slot").onchange = () => dirty.add("book");
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const name of ["book", "price", "forecast", "map"]) dirty.add(name);
-});
+$("grid-figures").ontoggle = () => dirty.add("map");
+for (const query of ["(prefers-color-scheme: dark)", "(max-width: 40rem)"])
+  matchMedia(query).addEventListener("change", () => ["book", "price", "forecast", "map"].forEach((name) => dirty.add(name)));
 
-const scheme = location.protocol === "https:" ? "wss" : "ws";
-const stream = new Stream(`${scheme}://${location.host}/v1/stream`, Object.keys(channels), {
-  message: (name, message) => channels[name](message),
-  status(text, on) {
-    $("status").textContent = text;
-    $("status").className = `status ${on ? "on" : "off"}`;
-  },
-  welcome(frame) {
-    own.name = frame.participant;
-    $("token").value = "";
-    $("token").placeholder = frame.participant || frame.role;
-    $("sign-out").hidden = frame.role === "observer";
-    dirty.add("own");
-    fetch("/v1/feeder").then((response) => response.json()).then((feeder) => {
-      market.feeder = feeder;
-      dirty.add("map");
-    });
-  },
-  refused(reason) {
-    sessionStorage.removeItem("token");
-    notice(`Not signed in: ${reason}.`);
-    begin();
-  },
-});
-
-function begin() {
-  Object.assign(own, { name: "", orders: new Map(), trades: [], account: null });
-  dirty.add("own");
-  stream.open(sessionStorage.getItem("token") ?? "");
-}
+setInterval(() => {
+  ticks();
+  for (const name of [...dirty]) {
+    dirty.delete(name);
+    draw[name]();
+  }
+}, PICTURE);
 
 begin();

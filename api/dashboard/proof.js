@@ -41,6 +41,7 @@ async function signedBy(key, text, signature) {
 
 /** What a receipt proves: {entry, size, root, key, signature: true | false | "unknown"}. Throws where it proves nothing. */
 export async function verify(receipt) {
+  if (!crypto.subtle) throw new Error("the browser checks proofs on https pages and on 127.0.0.1 only");
   const gap = receipt.indexOf("\n\n");
   const [title, extraLine, indexLine, ...hashes] = receipt.slice(0, gap).split("\n");
   if (gap < 0 || title !== "c2sp.org/tlog-proof@v1") throw new Error("this is no receipt");

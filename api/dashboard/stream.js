@@ -1,10 +1,13 @@
 // The stream of a market: connects, notices what was missed, asks for it again, and comes back after a restart.
 
 const FIRST_WAIT = 500;
-const LONGEST_WAIT = 10000;
+const LONGEST_WAIT = 5000;
 
 export class Stream {
-  /** handlers: message(channel, message), status(text, on), welcome(frame). */
+  /**
+   * handlers: message(channel, message), begun(channel, seq) once a channel's state is there for the first time,
+   * status(text, on), welcome(frame), heartbeat(time), lost(reason), refused(reason).
+   */
   constructor(address, channels, handlers) {
     this.address = address;
     this.channels = channels;
@@ -59,8 +62,10 @@ export class Stream {
   take(message) {
     if (message.ch) this.channel(message);
     else if (message.op === "welcome") this.welcome(message);
-    else if (message.op === "heartbeat") this.compare(message.last);
-    else if (message.id && this.waiting.has(message.id)) {
+    else if (message.op === "heartbeat") {
+      this.handlers.heartbeat(message.time);
+      this.compare(message.last);
+    } else if (message.id && this.waiting.has(message.id)) {
       this.waiting.get(message.id)(message);
       this.waiting.delete(message.id);
     } else if (message.op === "error" && message.code === "BAD_TOKEN") this.handlers.refused(message.reason);
@@ -81,6 +86,7 @@ export class Stream {
     if (message.type === "snapshot") {
       this.seen.set(message.ch, message.seq);
       this.handlers.message(message.ch, message);
+      if (last === undefined) this.handlers.begun(message.ch, message.seq);
     } else if (last === undefined || message.seq <= last) return;
     else if (message.prev !== last) this.resume(message.ch);
     else {
@@ -102,8 +108,8 @@ export class Stream {
     for (const resolve of this.waiting.values())
       resolve({ op: "error", code: "STOPPED", reason: "the connection was lost; look whether the order is there" });
     this.waiting.clear();
-    const why = event.reason ? `: ${event.reason}` : "";
-    this.handlers.status(`disconnected${why}; trying again in ${Math.round(this.wait / 100) / 10} s`, false);
+    this.handlers.lost(event.reason);
+    this.handlers.status(`disconnected; trying again in ${Math.round(this.wait / 100) / 10} s`, false);
     this.timer = setTimeout(() => this.connect(), this.wait);
     this.wait = Math.min(LONGEST_WAIT, this.wait * 2);
   }

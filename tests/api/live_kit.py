@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -20,10 +22,12 @@ from api.live import Door, Web, opened
 from api.runtime import Engine
 from api.schemas import Role
 from api.server import Server
-from tests.agents.small import ALONE, scenario
+from tests.agents.small import ALONE, TEXT, scenario
 
 SECONDS = 60.0
 """After which a test gives up waiting."""
+
+DOOR = Door("127.0.0.1", 0)
 
 
 class Client:
@@ -98,15 +102,20 @@ def connected(port: int, token: str = "") -> Iterator[Client]:
 
 
 @contextmanager
-def running(folder: Path, speed: float = 600.0, **options: Any) -> Iterator[Live]:
-    """A market in `folder`, which goes on if it is there, until the block ends. `options` are those of `Server`."""
-    model = MarketModel(scenario().changed(**ALONE))
+def running(
+    folder: Path, speed: float = 600.0, changes: dict[str, Any] = ALONE, door: Door = DOOR, **options: Any
+) -> Iterator[Live]:
+    """A market in `folder`, which goes on if it is there, until the block ends.
+
+    `changes` are those of the scenario, `options` are those of `Server`.
+    """
+    model = MarketModel(scenario().changed(**changes))
     path = folder / "ledger.db"
     with opened(model, path) as ledger, closing(Tokens(path)) as tokens:
         server = Server(Engine(model, ledger, speed, ledger.entries()), tokens, path, **options)
         failures: list[BaseException] = []
         ports: list[int] = []
-        web = Web(create(server, failures.append), server, Door("127.0.0.1", 0), ports.append)
+        web = Web(create(server, failures.append), server, door, ports.append)
         thread = threading.Thread(target=web.run, daemon=True)
         thread.start()
         while not ports:
@@ -117,4 +126,30 @@ def running(folder: Path, speed: float = 600.0, **options: Any) -> Iterator[Live
         finally:
             web.should_exit = True
             thread.join(SECONDS)
-    assert not failures
+    assert not failures, failures
+
+
+@contextmanager
+def served(folder: Path, speed: str = "60", port: int = 0) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
+    """A process that serves the small market in `folder`, its port and its demo token; killed in the end."""
+    (folder / "small.yaml").write_text(TEXT)
+    command = [
+        sys.executable, "-m", "api", "serve", "small.yaml", "--db", "live.db", "--port", str(port), "--speed", speed,
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        token = ""
+        for line in process.stdout:
+            if line.startswith("Market:"):
+                port = int(line.split(":")[3].split("/")[0])
+            if line.startswith("Demo token:"):
+                token = line.split()[2]
+                break
+        assert token, "the server did not start"
+        yield process, port, token
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()

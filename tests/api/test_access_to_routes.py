@@ -19,6 +19,7 @@ from tests.api.live_kit import Live, connected, running
 
 OPERATION = {
     "/v1/participants", "/v1/meters", "/v1/corrections", "/v1/tokens", "/v1/tokens/{name}", "/v1/journal", "/v1/export",
+    "/v1/notices",
 }  # fmt: skip
 BODIES: dict[str, Any] = {
     "/v1/orders": {"orders": [{"slot": 1, "side": "buy", "price": 1, "quantity": 1}]},
@@ -29,6 +30,7 @@ BODIES: dict[str, Any] = {
     "/v1/meters": {"slot": 1, "readings": {}},
     "/v1/corrections": {"slot": 1},
     "/v1/tokens": {"name": "home-002"},
+    "/v1/notices": {"text": "hello"},
 }
 
 
@@ -106,6 +108,21 @@ def test_an_operator_hands_out_tokens_meters_and_places(live: Live) -> None:
     assert call(live, "get", "/v1/account", token).status_code == 401
     refused = call(live, "post", "/v1/participants", boss).json()["results"][0]
     assert refused["code"] == "UNKNOWN_CONNECTION"
+
+
+def test_everybody_hears_what_the_operator_lets_them_know(live: Live) -> None:
+    headers = {"Authorization": f"Bearer {live.tokens.issue('operator')}"}
+    with connected(live.port) as client:
+        client.say({"op": "subscribe", "channels": ["system"]})
+        client.until("system")
+        said = httpx.post(f"{live.url}/v1/notices", headers=headers, json={"text": "Meters are read at noon."}).json()
+        (heard,) = client.until("system")["items"]
+        assert heard == said
+        client.say({"op": "subscribe", "channels": ["system"]})
+        assert client.until("system")["items"][-1]["text"] == "Meters are read at noon."
+    for text in ("", " ", "x" * 501):
+        answer = httpx.post(f"{live.url}/v1/notices", headers=headers, json={"text": text})
+        assert (answer.status_code, answer.json()["field"]) == (400, "text")
 
 
 def test_pages_of_other_origins_may_not_connect(live: Live) -> None:

@@ -72,6 +72,11 @@ def check_battery(program: list[str], live: Live) -> None:
             cheap.mass_cancel()
 
 
+@pytest.mark.parametrize("program", [BATTERY, BATTERY_JS, PLAIN], ids=["battery.py", "battery.js", "plain.py"])
+def test_a_bot_is_about_ten_lines(program: str) -> None:
+    assert len([line for line in program.splitlines() if line.strip()]) <= 14
+
+
 def test_the_battery_owner_keeps_within_its_store(live: Live, tmp_path: Path) -> None:
     path = tmp_path / "battery.py"
     path.write_text(BATTERY, encoding="utf-8")

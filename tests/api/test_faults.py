@@ -30,8 +30,8 @@ ROUNDS = 6
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    limits = {"heartbeat": HEARTBEAT, "grace": 60.0, "auth_seconds": 1.0}
-    with running(tmp_path_factory.mktemp("market"), speed=0.1, **limits) as found:
+    folder = tmp_path_factory.mktemp("market")
+    with running(folder, speed=0.1, heartbeat=HEARTBEAT, grace=60.0, auth_seconds=1.0) as found:
         yield found
 
 

@@ -29,6 +29,8 @@ QUIET = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+"""Connections draw the bytes of their pings from it, whenever it is time for one."""
 
 
 @pytest.fixture(scope="module")

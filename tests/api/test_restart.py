@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +19,8 @@ from market.audit import audit
 from market.events import Accepted
 from market.orders import Submit
 from market.store import Ledger
-from tests.agents.small import ALONE, TEXT, model
-from tests.api.live_kit import SECONDS, connected, running
+from tests.agents.small import ALONE, model
+from tests.api.live_kit import SECONDS, connected, running, served
 
 
 def order(slot: int, name: str, price: int = 1000) -> dict[str, object]:
@@ -103,35 +100,9 @@ def test_a_ledger_of_another_market_is_refused(tmp_path: Path) -> None:
 # -- processes -------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def served(folder: Path, speed: str = "60") -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """A process that serves the small market in `folder`, its port and its demo token; killed in the end."""
-    (folder / "small.yaml").write_text(TEXT)
-    command = [
-        sys.executable, "-m", "api", "serve", "small.yaml", "--db", "live.db", "--port", "0", "--speed", speed,
-    ]  # fmt: skip
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stdout is not None
-        port = token = ""
-        for line in process.stdout:
-            if line.startswith("Market:"):
-                port = line.split(":")[3].split("/")[0]
-            if line.startswith("Demo token:"):
-                token = line.split()[2]
-                break
-        assert token, "the server did not start"
-        yield process, port, token
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
-
-
 def kill_under_load(folder: Path, round_: int, answered: dict[tuple[int, str], int]) -> None:
     """Send orders until the server is killed; what was answered, by slot and name, goes to `answered`."""
-    with served(folder) as (process, port, token), connected(int(port), token) as client:
+    with served(folder) as (process, port, token), connected(port, token) as client:
         slot = client.open_slot()
         for key in list(answered)[-3:]:
             client.say({"op": "submit", "orders": [order(*key)], "id": "again"})
