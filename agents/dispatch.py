@@ -77,16 +77,17 @@ class Sites:
 
     @classmethod
     def of(cls, population: Population, buy: ArrayLike, sell: ArrayLike, slot_seconds: int = 900) -> Sites:
-        """Those participants of a run that have a battery, which is as the run left it.
+        """Those participants of a run that have a battery, empty at first.
 
         `buy` and `sell` are broadcast to (B, T). Flexible load is left out: it is there only if it is traded.
         """
         rows = population.battery_owner
         load, made = population.load_wh[rows], population.must_run_wh[rows] + population.dispatchable_wh[rows]
         net = (load - made).astype(np.float64)
-        every = np.arange(len(population.battery))
+        battery = population.battery.some(np.arange(len(rows)))
+        battery.stored_uwh[:] = battery.lost_uwh[:] = 0
         bought, sold = (np.broadcast_to(np.asarray(price, dtype=np.float64), net.shape) for price in (buy, sell))
-        return cls(net, population.battery.some(every), bought, sold, population.first_slot, slot_seconds)
+        return cls(net, battery, bought, sold, population.first_slot, slot_seconds)
 
     @classmethod
     def stack(cls, sites: Sequence[Sites]) -> Sites:

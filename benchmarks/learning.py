@@ -1,180 +1,221 @@
-"""A policy network learns to price one plant's energy, and is compared with a rule and a plan on days it never saw.
+"""A network learns to control batteries, and is compared with rule, plan and bound on homes and years it never saw.
 
-The learner is the biogas plant of the village on a summer evening; all others quote as the scenario says. The policy is
-a network of two hidden layers, the same for every open slot, whose output is the mean of a normal distribution over the
-logit of the price level. It is trained by policy gradient (Williams 1992, "REINFORCE") with the mean return of a batch
-at the same step as baseline, and Adam (Kingma and Ba 2015). It is written out in numpy: the libraries of deep learning
-would bring gigabytes for a network of a few hundred weights.
+    pip install 'wattbook[deep]'
+    python -m benchmarks.learning --tariff time-of-use --picture docs/images/learning.svg
 
-    python -m benchmarks.learning [--episodes 400] [--held-out 20]
+The learner is PPO (Schulman et al. 2017) of Stable-Baselines3, as it comes: two hidden layers of 64. It decides once an
+hour what a battery keeps (`agents.dispatch`), trained on made homes of the seeds 1001 and up, all in step. What is
+stored counts at the lowest price while it learns (Ng, Harada and Russell 1999: that changes no best policy), and sites
+weigh by their batteries. The curve is measured on the five recorded buildings of `benchmarks/battery.py`, the
+comparison there and on homes of the seeds 1 and up. It was trained on none of them, and nothing is chosen by them.
 
-Seeds: training draws its own, the curve is measured on seeds 1001 to 1005, the comparison is made on seeds 1 to 20.
+Same seed, machine and versions: same weights. Other machines may differ in the last bits, and then in everything.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from itertools import pairwise
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import MarketModel
-from agents.environment import CLOCK, FEATURES, TraderEnv
+from agents.dispatch import Dispatch, Sites
+from agents.dispatch_environment import allowed, observed
 from agents.intervals import interval
-from agents.scenario import Scenario
-from scenarios import load
+from benchmarks import homes
+from benchmarks.learning_curve import Curve, picture
+
+try:
+    import torch
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.vec_env import VecEnv
+except ImportError as error:
+    raise ImportError(
+        f"benchmarks.learning needs the package stable-baselines3 ({error}); "
+        "install it with pip install 'wattbook[deep]'"
+    ) from error
 
 Floats = NDArray[np.float64]
 
-TRADER, GROUP = "biogas-001", "biogas"
-WIDTH, BATCH, RATE = 16, 8, 0.02
-CURVE = range(1001, 1006)
+HOLD = 4
+"""Slots for which a decision stands."""
+TOGETHER, EPISODE_DAYS = 32, 7
+DISCOUNT = 0.99
+"""Per decision: what comes four days later counts 0.4."""
+SETTINGS: dict[str, Any] = {
+    "n_steps": 96, "batch_size": 512, "gamma": DISCOUNT, "policy_kwargs": {"log_std_init": -0.5}, "device": "cpu",
+}  # fmt: skip
+RATE = 1e-3
+"""Of learning; falls to 0 over the training."""
+POINTS = 8
 
 
-def evening() -> Scenario:
-    """A summer evening in the village: eight slots in which the sun goes down."""
-    changes = {"time.start": "2016-06-08T17:00Z", "time.days": None, "time.slots": 8, "grid.gate": "linear"}
-    return load("village").changed(**changes, **{"output.compare": ["no_local_trading"]})
+class Columns(VecEnv):
+    """Many episodes of `Dispatch` in step, as the library wants them."""
+
+    render_mode = None
+
+    def __init__(self, sites: Sites, seed: int) -> None:
+        super().__init__(TOGETHER, observed(), allowed("reserve"))
+        self._play, self._rng = Dispatch(sites), np.random.default_rng(seed)
+        self._cheap = sites.buy.min(axis=1)
+        self._unit = sites.buy.mean(axis=1) * sites.battery.capacity_uwh / 1e7
+        """A tenth of what a full battery costs."""
+        self._rows = np.zeros(TOGETHER, dtype=np.int64)
+        self._left = 0
+        self._actions = np.zeros((TOGETHER, 1))
+
+    def reset(self) -> Any:
+        sites, rng = self._play.sites, self._rng
+        self._rows = rng.integers(len(sites), size=TOGETHER)
+        days = rng.integers(7, sites.slots // sites.day - EPISODE_DAYS + 1, size=TOGETHER)
+        self._play.begin(self._rows, days * sites.day, rng.random(TOGETHER))
+        self._left = EPISODE_DAYS * sites.day
+        return self._play.observe()
+
+    def step_async(self, actions: Any) -> None:
+        self._actions = actions
+
+    def step_wait(self) -> Any:
+        before = self._worth()
+        saved = sum(self._play.step(self._actions[:, 0]) for _ in range(HOLD))
+        rewards = (saved + DISCOUNT * self._worth() - before) / self._unit[self._rows]
+        self._left -= HOLD
+        seen, over = self._play.observe(), self._left == 0
+        told: list[dict[str, Any]] = [{} for _ in range(TOGETHER)]
+        if over:
+            told = [{"terminal_observation": row, "TimeLimit.truncated": True} for row in seen]
+            seen = self.reset()
+        return seen, rewards.astype(np.float32), np.full(TOGETHER, over), told
+
+    def _worth(self) -> Floats:
+        return np.asarray(self._play.battery.stored_wh * self._cheap[self._rows])
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self, attr_name)] * TOGETHER
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        setattr(self, attr_name, value)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+        return [getattr(self, method_name)(*method_args, **method_kwargs)] * TOGETHER
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        return [False] * TOGETHER
 
 
-class Policy:
-    """Two hidden layers of tanh, applied to every slot; weights, and Adam's two moments of their gradients."""
+class Watch(BaseCallback):
+    """Calls `look` with the number of decisions, at the beginning and then at equal distances."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        sizes = (len(CLOCK) + len(FEATURES), WIDTH, WIDTH, 1)
-        self.weights: list[Floats] = []
-        for before, after in pairwise(sizes):
-            self.weights += [rng.normal(0, before**-0.5, (before, after)), np.zeros(after)]
-        self.weights.append(np.array([-0.5]))  # logarithm of the standard deviation
-        self._first = [np.zeros_like(weight) for weight in self.weights]
-        self._second = [np.zeros_like(weight) for weight in self.weights]
-        self._updates = 0
+    def __init__(self, steps: int, look: Callable[[int], None]) -> None:
+        super().__init__()
+        self._every, self._look, self._next = max(steps // POINTS, 1), look, 0
 
-    def mean(self, inputs: Floats) -> tuple[Floats, list[Floats]]:
-        """(n,) mean logit for inputs (n, features), and what `gradient` needs."""
-        layers = [inputs]
-        for at in (0, 2):
-            layers.append(np.tanh(layers[-1] @ self.weights[at] + self.weights[at + 1]))
-        return (layers[-1] @ self.weights[4] + self.weights[5])[:, 0], layers
+    def _on_rollout_start(self) -> None:
+        if self.num_timesteps >= self._next:
+            self._look(self.num_timesteps)
+            self._next += self._every
 
-    def gradient(self, inputs: Floats, drawn: Floats, advantage: Floats) -> list[Floats]:
-        """Of Σ advantage × log π(drawn | inputs), for every weight."""
-        mean, layers = self.mean(inputs)
-        deviation = float(np.exp(self.weights[6][0]))
-        score = (drawn - mean) / deviation
-        flow = (advantage * score / deviation)[:, None]
-        found: list[Floats] = [np.array([float(advantage @ (score**2 - 1))])]
-        for at in (4, 2, 0):
-            found += [flow.sum(axis=0), layers[at // 2].T @ flow]
-            flow = (flow @ self.weights[at].T) * (1 - layers[at // 2] ** 2)
-        return found[::-1]
-
-    def climb(self, gradient: list[Floats]) -> None:
-        """One step of Adam upwards."""
-        self._updates += 1
-        for weight, first, second, slope in zip(self.weights, self._first, self._second, gradient, strict=True):
-            first += 0.1 * (slope - first)
-            second += 0.001 * (slope**2 - second)
-            size = np.sqrt(second / (1 - 0.999**self._updates)) + 1e-8
-            weight += RATE * first / (1 - 0.9**self._updates) / size
-        self.weights[6] = np.clip(self.weights[6], -2.5, 0.5)
+    def _on_step(self) -> bool:
+        return True
 
 
-def slots_of(seen: NDArray[Any]) -> Floats:
-    """An observation as one row of inputs per slot."""
-    rows = seen[len(CLOCK) :].reshape(-1, len(FEATURES)).astype(np.float64)
-    return np.concatenate([np.tile(seen[: len(CLOCK)], (len(rows), 1)), rows], axis=1)
+def train(sites: Sites, steps: int, seed: int, look: Callable[[int, PPO], None]) -> PPO:
+    """A policy after `steps` decisions; `look` is called with what is learnt so far, at last with the whole."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    model = PPO("MlpPolicy", Columns(sites, seed), seed=seed, learning_rate=lambda left: RATE * left, **SETTINGS)
+    model.learn(steps, callback=Watch(steps, lambda done: look(done, model)))
+    look(model.num_timesteps, model)
+    return model
 
 
-def episode(
-    env: TraderEnv, policy: Policy, seed: int, rng: np.random.Generator | None
-) -> tuple[list[Floats], list[Floats], list[float]]:
-    """Inputs, logits drawn (means, without `rng`) and rewards [ct] of every step."""
-    inputs, drawn, rewards = [], [], []
-    seen, _ = env.reset(seed=seed)
-    over = False
-    while not over:
-        rows = slots_of(seen)
-        logit, _ = policy.mean(rows)
-        if rng is not None:
-            logit = logit + np.exp(policy.weights[6][0]) * rng.standard_normal(len(logit))
-        seen, reward, over, _, _ = env.step(1 / (1 + np.exp(-logit)))
-        inputs.append(rows)
-        drawn.append(logit)
-        rewards.append(reward)
-    return inputs, drawn, rewards
+def followed(sites: Sites, model: PPO) -> Floats:
+    """(B,) bills [EUR] if a policy's mean action is followed over the whole time."""
+    play, saved = Dispatch(sites), np.zeros(len(sites))
+    for slot in range(sites.slots):
+        if slot % HOLD == 0:
+            action, _ = model.predict(play.observe(), deterministic=True)  # type: ignore[arg-type,unused-ignore]
+        saved += play.step(action[:, 0])
+    return homes.bills(sites) - saved
 
 
-def improve(env: TraderEnv, policy: Policy, rng: np.random.Generator) -> float:
-    """A batch of episodes of one day and one step of the weights; their mean return [ct].
+def learnt(sites: Sites, there: Sites, steps: int, seed: int) -> tuple[PPO, Curve]:
+    """A policy, and what it saved `there` at several times of its training, printed as it comes."""
+    none = homes.bills(there).sum()
+    curve: Curve = []
 
-    Days differ by far more than prices do. Within one day what is left of the difference is the policy's own.
-    """
-    seed = int(rng.integers(10_000, 2**31))
-    batch = [episode(env, policy, seed, rng) for _ in range(BATCH)]
-    togo = np.array([np.cumsum(rewards[::-1])[::-1] for _, _, rewards in batch])
-    advantage = togo - togo.mean(axis=0)
-    advantage /= togo.std() + 1e-8
-    inputs = np.concatenate([rows for steps, _, _ in batch for rows in steps])
-    drawn = np.concatenate([logit for _, steps, _ in batch for logit in steps])
-    window = len(batch[0][1][0])
-    # A want that is not there is quoted for in vain: it has nothing to teach.
-    wanted = inputs[:, len(CLOCK) : len(CLOCK) + 4].any(axis=1)
-    weight = np.repeat(advantage.ravel(), window) * wanted / max(int(wanted.sum()), 1)
-    policy.climb(policy.gradient(inputs, drawn, weight))
-    return float(togo[:, 0].mean())
+    def look(done: int, model: PPO) -> None:
+        curve.append((done, float(1 - followed(there, model).sum() / none)))
+        print(f"training {seed}: {done:9,d} decisions, {curve[-1][1]:6.1%} saved", flush=True)
+
+    started = time.process_time()
+    model = train(sites, steps, seed, look)
+    print(f"training {seed}: {time.process_time() - started:.0f} CPU seconds, the curve's included", flush=True)
+    return model, curve
 
 
-def earned(day: Scenario, strategy: str, seed: int) -> float:
-    """Benefit [ct] of the plant when it uses a strategy of the shipped ones."""
-    groups = [group | {"strategy": strategy} if group["group"] == GROUP else group for group in _groups(day)]
-    results = MarketModel(day.changed(participants=groups), seed=seed).run()
-    people = results.participants.set_index("participant")["benefit"].to_dict()
-    return 100 * float(people[TRADER])
+def compared(title: str, sites: Sites, bills: dict[str, Floats], policies: Sequence[Floats]) -> dict[str, Any]:
+    """Print and return what each method saves; policies by their mean over the trainings, the spread beside it."""
+    none, learner = homes.bills(sites), np.mean(policies, axis=0)
+    least = bills["bound"]
+    assert all((found >= least - 1e-6).all() for found in (*bills.values(), *policies)), "cheaper than the bound"
+    print(f"\n{title}: {len(none)} of them, {none.mean():.0f} EUR a year each without a battery")
+    print("method                         saved      EUR   the network saves more by, EUR      in")
+    rows: dict[str, Any] = {}
+    for name, found in {"network": learner, **bills}.items():
+        saved, more = 1 - found.sum() / none.sum(), found - learner
+        mean, low, high, _ = interval(more.tolist())
+        rows[name] = {"saved": saved, "eur": float((none - found).mean()), "more": [mean, low, high]}
+        line = f"{name:29s} {saved:6.1%} {rows[name]['eur']:8.0f}"
+        if name == "network":
+            each = [1 - policy.sum() / none.sum() for policy in policies]
+            rows[name]["trainings"] = each
+            print(f"{line}   trainings {min(each):.1%} to {max(each):.1%}")
+        else:
+            print(f"{line}   {mean:9.1f} [{low:7.1f}, {high:7.1f}]   {(more > 0).sum():3d} of {len(more)}", flush=True)
+    return rows
 
 
-def _groups(day: Scenario) -> list[dict[str, Any]]:
-    return [dict(group) for group in day.model_dump(mode="json", exclude_none=True)["participants"]]
-
-
-def train(day: Scenario, episodes: int) -> tuple[TraderEnv, Policy]:
-    """Learn, and print the curve."""
-    rng = np.random.default_rng(1)
-    env, policy = TraderEnv(day, trader=TRADER), Policy(rng)
-    print("episodes  return while learning [ct]  return on seeds 1001 to 1005 [ct]")
-    heard: list[float] = []
-    for number in range(max(episodes // BATCH, 1) + 1):
-        if number % 10 == 0 or number == episodes // BATCH:
-            shown = np.mean([sum(episode(env, policy, seed, None)[2]) for seed in CURVE])
-            print(f"{number * BATCH:8d}  {np.mean(heard) if heard else float('nan'):26.1f}  {shown:33.1f}", flush=True)
-            heard = []
-        heard.append(improve(env, policy, rng))
-    return env, policy
-
-
-def compare(day: Scenario, env: TraderEnv, policy: Policy, seeds: Sequence[int]) -> None:
-    """The table over days that nobody has seen."""
-    learnt = np.array([sum(episode(env, policy, seed, None)[2]) for seed in seeds])
-    print(f"\nbenefit of {TRADER} on {len(seeds)} held-out seeds [ct], 95 % confidence")
-    print("quotes by                       mean   policy more by")
-    print(f"policy network             {learnt.mean():9.1f}")
-    for title, name in (("rule: its cost", "truthful"), ("rule: best less a tick", "shaver"), ("plan: gd", "gd")):
-        other = np.array([earned(day, name, seed) for seed in seeds])
-        mean, low, high, _ = interval((learnt - other).tolist())
-        print(f"{title:26s} {other.mean():9.1f}   {mean:6.1f}  [{low:.1f}, {high:.1f}]", flush=True)
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=400)
-    parser.add_argument("--held-out", type=int, default=20)
-    chosen = parser.parse_args()
-    day = evening()
-    env, policy = train(day, chosen.episodes)
-    compare(day, env, policy, range(1, chosen.held_out + 1))
+    parser.add_argument("--tariff", choices=sorted(homes.TARIFFS), default="time-of-use")
+    parser.add_argument("--steps", type=int, default=500_000, help="decisions of a training")
+    parser.add_argument("--trainings", type=int, default=3)
+    parser.add_argument("--homes", type=int, default=24, help="made homes to train on")
+    parser.add_argument("--held-out", type=int, default=20, help="made homes to compare on, at least 2")
+    parser.add_argument("--days", type=int, default=366, help="length of everybody's year, at least 21")
+    parser.add_argument("--picture", type=Path, help="draw the curve there, as SVG")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    chosen = parser.parse_args(arguments)
+    if not 21 <= chosen.days <= 366 or chosen.held_out < 2 or min(chosen.steps, chosen.trainings, chosen.homes) < 1:
+        parser.error("--days must be from 21 to 366, --held-out at least 2, all others at least 1")
+    sites = homes.made(range(1001, 1001 + chosen.homes), homes.TO_TRAIN, chosen.days, chosen.tariff)
+    there = homes.recorded(chosen.days, chosen.tariff)
+    print(
+        f"{chosen.tariff}, {chosen.days} days, {chosen.homes} homes to train on; the curve is of the recorded buildings"
+    )
+    trained = [learnt(sites, there, chosen.steps, seed) for seed in range(1, chosen.trainings + 1)]
+    models, curves = [model for model, _ in trained], [curve for _, curve in trained]
+    figures: dict[str, Any] = {"curves": curves}
+    held_out = homes.made(range(1, chosen.held_out + 1), homes.HELD_OUT, chosen.days, chosen.tariff)
+    for title, each in (("recorded buildings", there), ("held-out homes", held_out)):
+        policies = [followed(each, model) for model in models]
+        figures[title] = compared(title, each, homes.opponents(each), policies)
+    if chosen.picture:
+        lines = {name: row["saved"] for name, row in figures["recorded buildings"].items() if name != "network"}
+        picture(curves, lines, chosen.picture)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
