@@ -152,9 +152,10 @@ def test_each_site_may_begin_at_a_slot_of_its_own_and_knows_the_days_before() ->
 
 def test_the_batteries_of_a_scenario_can_be_played() -> None:
     people = MarketModel("village", time__slots=96, output__compare=[]).population
-    sites = Sites.of(people, 0.32e-3, 0.08e-3)
+    sites = Sites.of(people, 0.32e-3, 0.0)
     assert len(sites) == len(people.battery) > 3
     assert sites.first_slot == people.first_slot
+    assert (sites.battery.stored_uwh == 0).all()
     both = Sites.stack([sites, sites])
     assert len(both) == 2 * len(sites)
     play, saved = Dispatch(both), np.zeros(len(both))

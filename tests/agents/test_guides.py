@@ -10,6 +10,8 @@ import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FENCE = re.compile(r"^```(python|yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+DEEP = "stable_baselines3"
+"""Examples that name it need the extra `deep`."""
 FILE = re.compile(r"# ([\w-]+\.(?:py|yaml))\n")
 
 
@@ -26,10 +28,19 @@ def test_every_example_runs(
             (tmp_path / name[1]).write_text(body, encoding="utf-8")
             monkeypatch.delitem(sys.modules, name[1].removesuffix(".py"), raising=False)
             continue
+        if DEEP in body:
+            continue
         exec(compile(body, guide, "exec"), {})
         assert capsys.readouterr().out, f"example {examples} of {guide} says nothing"
         examples += 1
     assert examples
+
+
+def test_the_example_of_deep_learning_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (body,) = (body for _, body in FENCE.findall((DOCS / "learning.md").read_text(encoding="utf-8")) if DEEP in body)
+    pytest.importorskip(DEEP, reason="needs pip install 'wattbook[deep]'")
+    exec(compile(body, "learning.md", "exec"), {})
+    assert re.fullmatch(r"-?\d+\.\d ct saved\n", capsys.readouterr().out)
 
 
 def test_every_column_of_the_tables_and_key_of_the_summary_is_explained() -> None:
