@@ -58,7 +58,7 @@ class Desk:
         bought, sold = tariffs(settings, population.first_slot, population.slots)
         self.feed_in, self.retail = np.array(bought, dtype=np.int64), np.array(sold, dtype=np.int64)
         """(T,) the utility's prices in each slot."""
-        self._first = population.first_slot
+        self._first, self._islanded = population.first_slot, population.islanded
         self._stored = np.sort(np.concatenate([NONE, *(site.rows for site in population.trading)]))
         """Batteries that trade."""
         slot, member, kind, quantity, battery = columns_of(population, settings.lot, self._stored)
@@ -108,7 +108,9 @@ class Desk:
     def _values(self, population: Population, column: Ints) -> Ints:
         """Value of each bid, fees included, and cost of each ask; firm energy has the utility as its way out."""
         own = np.where(self.sell, population.sell_cost[self.member], population.buy_value[self.member])
-        outside = np.where(self.sell, np.maximum(own, self.feed_in[column]), np.minimum(own, self.retail[column]))
+        # Firm load of an island, which nobody else would serve, pays whatever it takes.
+        bought = self.retail[column] if self._islanded else np.minimum(own, self.retail[column])
+        outside = np.where(self.sell, np.maximum(own, self.feed_in[column]), bought)
         values: Ints = np.where(self.flexible, own, outside).astype(np.int64)
         return values
 
@@ -119,7 +121,8 @@ class Desk:
     def wants(self, slot: int) -> Wants:
         """What was on offer in a slot from its opening on."""
         rows = self.rows(slot)
-        columns = (self.connection, self.sell, self.value, self.offered, self.flexible)
+        moves = self.flexible | self._islanded
+        columns = (self.connection, self.sell, self.value, self.offered, moves)
         return Wants(*(column[rows] for column in columns))  # type: ignore[arg-type]
 
     def trade_in(self, slots: range) -> None:
@@ -194,6 +197,16 @@ class Desk:
         )
         actions = Actions(row, price, quantity, submit, immediate)
         return actions, self._commands(actions)
+
+    def call(self, rows: Ints, price: Ints) -> tuple[Actions, list[Command]]:
+        """All that is left of some wants at a net price, whatever their strategies say; in the order of `rows`."""
+        actions = self._changes("call", rows, Orders(np.arange(len(rows)), price, self.left[rows]))
+        return actions, self._commands(actions)
+
+    @property
+    def fee(self) -> int:
+        """Typical fee of the wires, which strategies do not see."""
+        return self._fee
 
     @property
     def open(self) -> range:

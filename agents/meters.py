@@ -38,4 +38,6 @@ class Meters:
         names, column = self._population.ids, slot - self._population.first_slot
         readings = dict(zip(names, record.metered[:, column].tolist(), strict=True))
         generated = {names[row]: int(self._own[row, column]) for row in self._rows}
-        return RecordMeter(slot, readings, generated)
+        short = record.shed[:, column]
+        unserved = {names[row]: int(short[row]) for row in np.flatnonzero(short).tolist()}
+        return RecordMeter(slot, readings, generated, unserved)

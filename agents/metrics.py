@@ -136,8 +136,8 @@ def physics(record: Record) -> Physics:
     """What was consumed and generated. Asserts that it adds up to what the meters counted."""
     people = record.population
     moved = record.schedule.T[people.connection_index] - people.battery_traded_wh
-    curtailed = people.flexible_sell_wh - np.maximum(moved, 0)
-    unserved = people.flexible_buy_wh - np.maximum(-moved, 0)
+    sells, buys = people.beyond()
+    curtailed, unserved = sells - np.maximum(moved, 0), buys - np.maximum(-moved, 0)
     load = people.load_wh + people.flexible_load_wh - unserved
     generation = people.must_run_wh + people.dispatchable_wh - curtailed
     assert (generation - load + people.battery_wh == record.metered).all(), "energy is not conserved"
@@ -162,7 +162,9 @@ def optima(record: Record) -> list[Optimum]:
     found = []
     for slot in range(people.first_slot, people.first_slot + people.slots):
         rows = gate.open(slot, *people.baseline(slot))
-        found.append(optimum(slot, record.desk.wants(slot), gate, rows, rules_of(settings, slot), fees))
+        found.append(
+            optimum(slot, record.desk.wants(slot), gate, rows, rules_of(settings, slot), fees, alone=people.islanded)
+        )
         gate.close(slot)
     return found
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import mesa
 import numpy as np
 
-from agents import losses, tables
+from agents import grid_operator, losses, tables
 from agents.collector import Collector
 from agents.desk import Desk
 from agents.figures import Figures
@@ -33,7 +33,7 @@ from agents.seeds import child, generator
 from agents.storage import Storage
 from agents.strategies import Market, create
 from agents.verification import verify
-from agents.wants import Group
+from agents.wants import Actions, Group
 from grid import gate as grid_gate
 from grid.losses import LossModel
 from market.events import Entry, Lost, Opened, Rejected, Settled
@@ -46,17 +46,12 @@ from market.orders import (
     MassCancel,
     Register,
     Settle,
-    Submit,
-    UpdateGrid,
 )
 from market.settlement import imbalance_money, tariff
 from market.slots import NS, format_time
-from market.units import MAX_EXACT, cost
+from market.units import cost
 
 SHIPPED = Path(__file__).resolve().parent.parent / "scenarios"
-UTILITY_WH = 10**9
-"""The utility's standing orders: more than any feeder carries in a slot."""
-
 Counts = Mapping[str, int]
 Progress = Callable[[int, int, Counts], None]
 """Called after each step with the number of slots done, their total, and totals so far: orders, trades, wh, limited."""
@@ -115,6 +110,8 @@ class MarketModel(Figures, mesa.Model):
         self.storage = Storage(people, settings, self.exchange.fees.typical)
         self.record = Record.empty(self.scenario, seed, settings, people, self.desk)
         self.first_slot, self.slots = people.first_slot, people.slots
+        self._alone = people.islanded and strategy == "utility_only"
+        """Everybody for themselves: there is no utility to trade with."""
         self._loss_model = None if settings.losses == "none" else LossModel(people.feeder, settings.slot_seconds)
         self._spacing = _spacing(self.scenario)
         self._settled = self.first_slot
@@ -253,8 +250,10 @@ class MarketModel(Figures, mesa.Model):
         """The same day with one thing changed."""
         strategy = "utility_only" if name == "no_local_trading" else None
         # The utility serves whoever asks, at once: no auction and no spread stands between.
-        direct = {"market.design": "cda", "market.auctions": {}, "market.spread_clock": {}}
-        changes: dict[str, Any] = direct if name == "no_local_trading" else {"grid.gate": "off"}
+        direct: dict[str, Any] = {"market.design": "cda", "market.auctions": {}, "market.spread_clock": {}}
+        if self.scenario.islanded:
+            direct = {}
+        changes = direct if name == "no_local_trading" else {"grid.gate": "off"}
         other = MarketModel(
             self.scenario, seed=self.record.seed, strategy=strategy, population=self.population, **changes
         )
@@ -283,6 +282,8 @@ class MarketModel(Figures, mesa.Model):
         slot = self.first_slot + self.steps - 1
         yield from self._trade_until(self.exchange.clock.gate(slot))
         verify(self.gate, self.record, slot, self.exchange.schedule(slot))
+        if self.population.islanded:
+            self.record.shed[:, self.steps - 1] = grid_operator.shed(self.desk, slot, len(self.population))
         last = self.steps == self.slots
         if last:
             yield self.exchange.clock.end(slot)
@@ -305,16 +306,26 @@ class MarketModel(Figures, mesa.Model):
                     continue  # the journal that this goes on from is past it
                 yield moment
                 self._advance(moment)
-                actions, commands = self.desk.quote(self._spacing)
-                if commands:
-                    entries = self.exchange.apply_many(commands)
-                    self.desk.hear(actions, entries)
-                    self._entries += entries
-                    sent += len(commands)
+                if self._alone:
+                    continue
+                sent += self._quote(*self.desk.quote(self._spacing))
+                last = begin + clock.length >= gate and number == rounds - 1
+                if last and self.population.islanded:
+                    slot = self.first_slot + self.steps - 1
+                    called = grid_operator.last_call(self.population, self.desk, self.exchange.settings, slot)
+                    sent += self._quote(*called)
             self._sketch()
         self.record.orders.append(sent)
         yield gate
         self._advance(gate)
+
+    def _quote(self, actions: Actions, commands: Sequence[Command]) -> int:
+        """Put quotes to the exchange; returns how many."""
+        if commands:
+            entries = self.exchange.apply_many(commands)
+            self.desk.hear(actions, entries)
+            self._entries += entries
+        return len(commands)
 
     def _advance(self, now: int) -> None:
         if self.exchange.now is not None and now <= self.exchange.now:
@@ -325,7 +336,7 @@ class MarketModel(Figures, mesa.Model):
         self.storage.follow(self.desk, entry.events)
         for event in entry.events:
             if isinstance(event, Opened) and 0 <= event.slot - self.first_slot < self.slots:
-                self._open(event.slot)
+                self._say(*grid_operator.opening(self.population, self.record, self.exchange.settings, event.slot))
         self._follow(now)
 
     def _follow(self, now: int) -> None:
@@ -334,19 +345,6 @@ class MarketModel(Figures, mesa.Model):
         end = self.first_slot + self.slots
         start = min(max(ours.start, self.first_slot), end)
         self.desk.trade_in(range(start, max(min(ours.stop, end), start)))
-
-    def _open(self, slot: int) -> None:
-        """The operator's baseline and the utility's standing orders."""
-        settings = self.exchange.settings
-        feed_in, retail = tariff(settings, slot)
-        baseline, reactive = self.population.baseline(slot)
-        dearest = max(abs(settings.price_cap), abs(settings.price_floor), 1)
-        quantity = min(UTILITY_WH, MAX_EXACT // dearest) // settings.lot * settings.lot
-        self._say(
-            UpdateGrid(slot, baseline.tolist(), reactive.tolist()),
-            Submit(UTILITY, slot, "buy", feed_in, quantity, flexible=True),
-            Submit(UTILITY, slot, "sell", retail, quantity, flexible=True, source="grid"),
-        )
 
     def _sketch(self) -> None:
         """Keep the aggregated books of all open slots."""

@@ -77,13 +77,16 @@ class Optimum:
 
 
 def optimum(
-    slot: int, wants: Wants, gate: Gate, rows: CapacityRows | None, settings: MarketSettings, fees: Fees
-) -> Optimum:
+    slot: int, wants: Wants, gate: Gate, rows: CapacityRows | None, settings: MarketSettings, fees: Fees,
+    *, alone: bool = False,
+) -> Optimum:  # fmt: skip
     """Best allocation of the wants of `slot`, whose `rows` come from ``gate.open`` at its baseline.
+
+    `alone`: without the utility, on an island.
 
     Moves the schedule of `rows`: the gate must be one of its own, not that of a running market.
     """
-    program, prices, parts = _program(wants, settings, fees)
+    program, prices, parts = _program(wants, settings, fees, 0.0 if alone else np.inf)
     program.solve()
     unconstrained = _welfare(program, prices)
     solved, excess = 1, 0.0
@@ -98,7 +101,7 @@ def optimum(
     )  # fmt: skip
 
 
-def _program(wants: Wants, settings: MarketSettings, fees: Fees) -> tuple[Program, Ints, list[int]]:
+def _program(wants: Wants, settings: MarketSettings, fees: Fees, utility: float) -> tuple[Program, Ints, list[int]]:
     """The linear program of one slot, its prices in market units, and where t, m and e begin behind the wants."""
     sign, count = np.where(wants.sell, 1, -1), len(wants.sell)
     zone = fees.zones[wants.connection] if fees else np.zeros(count, np.int64)
@@ -122,6 +125,7 @@ def _program(wants: Wants, settings: MarketSettings, fees: Fees) -> tuple[Progra
             others = np.append(parts[0] + np.flatnonzero(ends == number), begin + number)
             sums.append((np.append(own, others), np.append(np.ones(len(own)), np.full(len(others), -1.0))))
     most = np.append(wants.quantity, np.full(len(prices) - count, np.inf))
+    most[parts[1] :] = utility
     program = Program(prices / PRICE_PER_CT_KWH, most, sums)
     moves = np.flatnonzero(wants.flexible)
     program.move(moves, sign[moves].astype(np.float64), wants.connection[moves])

@@ -122,6 +122,10 @@ class Population:
     """The batteries at the end of the last slot; of those that trade, of the last slot whose gate has closed."""
     battery_owner: Ints
     """(B,) row of each battery's owner."""
+    islanded: bool
+    """True: nothing comes from above the feeder, and whatever flows was traded."""
+    lost_load: Ints
+    """(P,) what it costs that firm load is not served [milli-currency/MWh]."""
     trading: list[RuleSite]
     """The batteries that are decided while the market runs: they are not in the columns until then."""
     given: Population | None = None
@@ -166,9 +170,16 @@ class Population:
         """Energy that flows anyway per connection of the feeder, injection positive: [Wh] and [varh], each (C,)."""
         t = self._column(slot)
         active, reactive = np.zeros((2, len(self.feeder.connection_ids)), dtype=np.int64)
-        active[self.connection_index] = self.firm_sell_wh[:, t] - self.firm_buy_wh[:, t]
+        if not self.islanded:
+            active[self.connection_index] = self.firm_sell_wh[:, t] - self.firm_buy_wh[:, t]
         reactive[self.connection_index] = self.reactive_varh[:, t]
         return active, reactive
+
+    def beyond(self) -> tuple[Ints, Ints]:
+        """(P, T) what flows only if it is sold, and only if it is bought [Wh]; on an island, all of it."""
+        if self.islanded:
+            return self.flexible_sell_wh + self.firm_sell_wh, self.flexible_buy_wh + self.firm_buy_wh
+        return self.flexible_sell_wh, self.flexible_buy_wh
 
     def generation_by_source(self) -> dict[str, Ints]:
         """Energy that each origin could generate, (P, T) [Wh]."""
@@ -228,6 +239,8 @@ def build(scenario: Scenario, seed: np.random.SeedSequence) -> Population:
         buy_value=_fixed(value),
         sell_cost=_fixed(cost),
         accepts=[m.group.accepts for m in everyone for _ in m.rows],
+        islanded=scenario.islanded,
+        lost_load=_fixed(_lost_load(everyone, scenario)),
         **_energies(everyone, len(index), scenario, _past(scenario, members)),
     )
 
@@ -345,7 +358,8 @@ def _main_source(owned: list[Owned], count: int) -> Ints:
 
 def _prices(everyone: list[Members], scenario: Scenario) -> tuple[Ints, Ints]:
     values, costs = [], []
-    least, most = scenario.tariffs.extremes
+    retail, feed_in = scenario.prices()
+    least, most = int(feed_in.min()), int(retail.max())
     for members in everyone:
         group, n = members.group, len(members.rows)
         plants = (group.biomass, group.backup)
@@ -353,6 +367,12 @@ def _prices(everyone: list[Members], scenario: Scenario) -> tuple[Ints, Ints]:
         values.append(members.prices("value", group.value) if group.value else np.full(n, most))
         costs.append(members.prices("cost", cost) if cost else np.full(n, least))
     return np.concatenate(values).astype(np.int64), np.concatenate(costs).astype(np.int64)
+
+
+def _lost_load(everyone: list[Members], scenario: Scenario) -> Ints:
+    given = [(members.group.lost_load, len(members.rows)) for members in everyone]
+    costs = [np.full(n, scenario.tariffs.lost_load if cost is None else cost) for cost, n in given]
+    return np.concatenate(costs).astype(np.int64)
 
 
 def _strategy_uses(everyone: list[Members]) -> list[StrategyUse]:

@@ -44,6 +44,8 @@ class Record:
     """(P, T) what flowed, injection positive [Wh]."""
     imbalance_prices: Ints
     """(2, T) what was paid for a surplus and taken for a shortage [milli-currency/MWh]; 0 in slots not settled."""
+    shed: Ints
+    """(P, T) firm load of an island that was not served [Wh]."""
     losses: Ints
     """(P, T) what each paid for of what the wires lost [Wh]."""
     wires_losses: Ints
@@ -69,10 +71,10 @@ class Record:
         cls, scenario: Scenario, seed: int, settings: MarketSettings, population: Population, desk: Desk
     ) -> Record:
         shape = (population.slots, len(population.feeder.connection_ids))
-        metered, losses = np.zeros((2, len(population), population.slots), dtype=np.int64)
+        metered, shed, losses = np.zeros((3, len(population), population.slots), dtype=np.int64)
         prices, wires = np.zeros((2, population.slots), dtype=np.int64), np.zeros(population.slots, dtype=np.int64)
         schedule = np.zeros(shape, dtype=np.int64)
-        return cls(scenario, seed, settings, population, desk, schedule, metered, prices, losses, wires)
+        return cls(scenario, seed, settings, population, desk, schedule, metered, prices, shed, losses, wires)
 
     def time_of(self, seq: Ints) -> Ints:
         """Time [ns] of commands by their sequence numbers."""

@@ -262,12 +262,19 @@ class Scenario(Section):
         return self.market.slot / 3600
 
     @property
+    def islanded(self) -> bool:
+        """Whether nothing comes from above the feeder."""
+        return self.tariffs.utility == "none"
+
+    @property
     def base(self) -> Path:
         """Folder to which the paths in the scenario are relative."""
         return self._base
 
     def prices(self) -> Prices:
-        """What the utility charges and pays in each slot of the run."""
+        """What the utility charges and pays in each slot of the run; of an island the ends of the market's range."""
+        if self.islanded:
+            return Prices(np.full(self.slots, self.market.price_cap), np.full(self.slots, self.market.price_floor))
         return self.tariffs.prices(self.first_slot, self.slots, self.market.slot)
 
     def market_settings(self, feeder: Feeder | None = None) -> MarketSettings:

@@ -26,6 +26,7 @@ from agents.scenario_units import (
     KilowattHours,
     KilowattPeak,
     Kilowatts,
+    Price,
     Prices,
     Real,
     Share,
@@ -290,6 +291,9 @@ class Group(Section):
     )
     cost: Prices | None = Field(
         default=None, description="Lowest price that a seller accepts; by default the lowest feed_in"
+    )
+    lost_load: Price | None = Field(
+        default=None, ge=0, description="Island: what a kWh of firm load not served costs; by default the tariffs' own"
     )
     accepts: tuple[Origin, ...] = Field(
         default=(),

@@ -23,6 +23,7 @@ from agents.scenario_tariffs import DAY_MINUTES, band_faults, crossing, write_mi
 from agents.scenario_text import hint, show
 from agents.scenario_units import write_price
 from agents.shapes import Shapes
+from market.auction import BY_MERIT
 from market.rules import MAX_AUCTIONS
 from market.slots import NS, format_time
 
@@ -274,6 +275,12 @@ def _tariffs(tariffs: Tariffs, market: Market) -> Iterator[str]:
             yield from _on_tick(path, band.price, market.tick)
             yield from _in_range(path, band.price, market)
         yield from band_faults(name, bands)
+    if tariffs.utility == "none":
+        if market.design not in BY_MERIT:
+            need = f"must be call or pay_as_bid where tariffs.utility is none, got {market.design}"
+            yield f"market.design: {need}; only an auction by merit sheds first what is worth least"
+        if tariffs.losses != "none":
+            yield f"tariffs.losses: must be none where tariffs.utility is none, got {tariffs.losses}; they are bought"
     yield from _on_tick("tariffs.grid_fee", tariffs.grid_fee, market.tick)
     yield from _charge(tariffs.network)
     if (found := crossing(tariffs)) is not None:

@@ -112,6 +112,14 @@ class Prices(NamedTuple):
 class Tariffs(Section):
     """What the utility charges and pays for energy that is not traded locally, and what the wires cost."""
 
+    utility: Literal["grid", "none"] = Field(
+        default="grid",
+        description="`none`: an island. Nothing comes from above the feeder, what is not bought is shed, what is not "
+        "sold curtailed; retail and feed_in do not count",
+    )
+    lost_load: Price = Field(
+        default=10_000_000, ge=0, description="Island: what it costs its owner that firm load is not served"
+    )
     retail: Bands = Field(default=(Band(price="32 ct/kWh"),), description="Price at which the utility sells")  # type: ignore[arg-type]
     feed_in: Bands = Field(default=(Band(price="8 ct/kWh"),), description="Price at which the utility buys")  # type: ignore[arg-type]
     time_zone: Annotated[str, AfterValidator(_zone)] = Field(

@@ -53,6 +53,8 @@ def summary(day: Day, people: pd.DataFrame, limited: pd.DataFrame, others: Mappi
         "market_power": _market_power(record, traded, account),
         "emissions": _emissions(record, physical),
     }
+    if record.population.islanded:
+        figures["island"] = _island(record, people)
     if WITHOUT in others:
         figures["without_local_trading"] = _without(record, account, others[WITHOUT])
         figures["fairness"] = _fairness(record, account, others[WITHOUT])
@@ -121,6 +123,18 @@ def _price(traded: Trades) -> dict[str, Any]:
         "mean_ct": int(price @ energy) / int(energy.sum()) / PRICE_PER_CT_KWH,
         "low_ct": int(price.min()) / PRICE_PER_CT_KWH,
         "high_ct": int(price.max()) / PRICE_PER_CT_KWH,
+    }
+
+
+def _island(record: Record, people: pd.DataFrame) -> dict[str, Any]:
+    """Firm load that was shed, what that cost its owners, and what the one unit that keeps the balance had to add."""
+    slack = stack(record, "slack_w") * record.scenario.slot_hours / 1000
+    return {
+        "shed_kwh": float(people["shed_kwh"].sum()),
+        "shed_slots": int((record.shed > 0).any(axis=0).sum()),
+        "lost_load": float(people["lost_load"].sum()),
+        "balancing_kwh": float(np.abs(slack).sum()),
+        "balancing_largest_kwh": float(np.abs(slack).max(initial=0.0)),
     }
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agents import envelopes, metrics
 from agents.metrics import Accounts, Physics, Trades
 from agents.optimum import Optimum
+from agents.population import Population
 from agents.record import Record
 from agents.results import Results
 from agents.scenario import UTILITY
@@ -179,6 +180,9 @@ def _participants(record: Record, account: Accounts, physical: Physics, without:
             "bill": -account.money / NANO,
         }
     )
+    if people.islanded:
+        table["shed_kwh"] = record.shed.sum(axis=1) / 1000
+        table["lost_load"] = record.shed.sum(axis=1) * people.lost_load / NANO
     if without is not None:
         before = metrics.accounts(without, metrics.trades(without))
         table["bill_without"] = -before.money / NANO
@@ -221,8 +225,7 @@ def _grid(record: Record, off: Record | None) -> dict[str, NDArray[Any]]:
         "loading": stack(record, "loading"),
         "loss_w": stack(record, "loss_w"),
         "slack_w": stack(record, "slack_w"),
-        "injection_wh": record.schedule
-        + (people.firm_sell_wh - people.firm_buy_wh).T[:, _owner(record)] * _owned(record),
+        "injection_wh": record.schedule + _baseline(people).T[:, _owner(record)] * _owned(record),
         "bus_ids": np.array(feeder.bus_ids),
         "branch_ids": np.array(feeder.line_ids + feeder.transformer_ids),
         "connection_ids": np.array(feeder.connection_ids),
@@ -235,6 +238,11 @@ def _grid(record: Record, off: Record | None) -> dict[str, NDArray[Any]]:
             arrays[f"{phase}_u_pu"], arrays[f"{phase}_loading"] = voltage[..., at], full[..., at]
         arrays["n_loading"], arrays["unbalance"] = full[..., 3], stack(record, "unbalance")
     return arrays
+
+
+def _baseline(people: Population) -> Ints:
+    """(P, T) what flowed anyway."""
+    return np.zeros_like(people.firm_sell_wh) if people.islanded else people.firm_sell_wh - people.firm_buy_wh
 
 
 def _owner(record: Record) -> Ints:

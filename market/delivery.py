@@ -149,7 +149,7 @@ class Deliveries:
     def record(self, command: RecordMeter, participants: Iterable[str], largest: int) -> Event:
         """Keep the readings; `participants` are those who have a meter, `largest` what may be settled exactly [Wh]."""
         known = set(participants)
-        for place, least in (("readings", -largest), ("generated", 0)):
+        for place, least in (("readings", -largest), ("generated", 0), ("unserved", 0)):
             for name, value in getattr(command, place).items():
                 if name not in known or not is_whole(value) or not least <= value <= largest:
                     told = f"needs a participant and {least} to {largest} whole Wh, got {name!r:.80}: {value!r:.40}"

@@ -259,6 +259,8 @@ class RecordMeter(Message, frozen=True, tag="record_meter"):
     readings: dict[str, int]
     generated: dict[str, int] = {}
     """What meters of generation counted, where there are any; else what was injected counts as generated."""
+    unserved: dict[str, int] = {}
+    """What was wanted beyond the readings and not supplied: load that an island has shed. Nothing is paid for it."""
 
 
 class RecordLosses(Message, frozen=True, tag="record_losses"):
