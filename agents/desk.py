@@ -82,6 +82,7 @@ class Desk:
         if fee:
             most = np.where(self.sell | self.flexible, self.limit, self.retail[slot] - settings.tick - fee)
             self.limit = np.minimum(self.limit, most)
+        self.limit += np.where(self.sell, 0, population.premium[member])
         self.connection: Ints = population.connection_index[member]
         self.left: Ints = self.offered.copy()
         """(W,) not traded yet [Wh]."""

@@ -32,6 +32,7 @@ from agents.netting import Netted, move, own, store
 from agents.scenario import Scenario, ScenarioError, Time
 from agents.scenario_connections import allocate
 from agents.seeds import child, generator
+from agents.steps import PER_DAY, STEP
 from grid.feeder import Feeder
 from market.slots import NS, format_time
 
@@ -95,6 +96,8 @@ class Population:
     """(P,) lowest price that a seller accepts [milli-currency/MWh]."""
     accepts: list[tuple[str, ...]]
     """Origins that each one's bids accept; none named: all."""
+    premium: Ints
+    """(P,) what bids pay for them beyond what energy is worth [milli-currency/MWh]."""
     source: Ints
     """(P,) index into SOURCES: where most of the participant's generation comes from; 0 without any."""
     load_wh: Ints
@@ -217,9 +220,10 @@ def build(scenario: Scenario, seed: np.random.SeedSequence) -> Population:
     def members(scenario: Scenario) -> list[Members]:
         weather = scenario_files.load_weather(scenario, seed)
         time, everyone, start = (scenario.first_slot, scenario.slots, scenario.market.slot), [], 0
+        tariff = scenario.tariffs.prices(weather.steps.first_day * PER_DAY, weather.steps.count, STEP).retail
         for group, places in zip(scenario.participants, chosen, strict=True):
             names = tuple(feeder.connection_profile[i] for i in places)
-            site = Site(profiles, *time, names, child(seed, "group", group.group), weather)
+            site = Site(profiles, *time, names, child(seed, "group", group.group), weather, tariff)
             everyone.append(Members(group, np.arange(start, start + len(places)), site))
             start += len(places)
         return everyone
@@ -239,6 +243,7 @@ def build(scenario: Scenario, seed: np.random.SeedSequence) -> Population:
         buy_value=_fixed(value),
         sell_cost=_fixed(cost),
         accepts=[m.group.accepts for m in everyone for _ in m.rows],
+        premium=_fixed(np.array([m.group.green_premium for m in everyone for _ in m.rows], dtype=np.int64)),
         islanded=scenario.islanded,
         lost_load=_fixed(_lost_load(everyone, scenario)),
         **_energies(everyone, len(index), scenario, _past(scenario, members)),

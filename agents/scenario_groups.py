@@ -299,6 +299,9 @@ class Group(Section):
         default=(),
         description="Origins that its bids accept; by default all. What it does not find, the utility serves",
     )
+    green_premium: Price = Field(
+        default=0, ge=0, description="What its bids pay beyond their worth for the origins that they accept"
+    )
     strategy: Strategies = Field(default=(Strategy(name="zi_c"),), description="How the members quote")
 
     @property

@@ -82,6 +82,7 @@ class Plant(Section):
     delivery: Real = Field(default=0.7, ge=0, le=10, description="Steady delivery of fuel [share of full load]")
     filled: Real = Field(default=0.5, ge=0, le=1, description="Store at the start [share]")
     hours: Turning = Field(default=(0.0, 24.0), description="When it is wanted [h of the day, UTC: from, to]")
+    by_price: Flag = Field(default=False, description="Wanted only while retail is no less than in the day's mean")
 
 
 class Trips(Section):
@@ -97,6 +98,9 @@ class Trips(Section):
     late: Flag = Field(default=False, description="Charge in the last hours that suffice; else at once")
     v2g_kwh: Real = Field(default=0.0, ge=0, le=500, description="Given back on arrival, charged again later [kWh]")
     efficiency: Real = Field(default=0.85, gt=0, le=1, description="Round trip of what is given back")
+    by_price: Flag = Field(
+        default=False, description="Give back in the dearest hours, charge in the cheapest, by the utility's prices"
+    )
 
 
 class Building(Section):
@@ -106,6 +110,7 @@ class Building(Section):
     hours: Real = Field(default=60.0, gt=0, le=1000, description="Time constant [h]")
     comfort: Turning = Field(default=(20.0, 22.0), description="Comfort band [°C: least, most]")
     preheat: Flag = Field(default=False, description="Warm to the upper end while the sun is high")
+    by_price: Flag = Field(default=False, description="Warm to the upper end in the cheapest third of the day's prices")
     flow: Real = Field(default=40.0, ge=20, le=75, description="Temperature of the heating water [°C]")
     ground: Flag = Field(default=False, description="Ground source; else air")
     windows: Real = Field(default=3.0, ge=0, le=1000, description="Area that lets the sun in [m²]")

@@ -347,6 +347,9 @@ def _groups(groups: Sequence[Group | None], market: Market | None, errors: list[
         errors.extend(scenario_checks.models(group, path))
         for k, extra in enumerate(group.devices):
             errors.extend(_own_device(extra, f"{path}.devices[{k}]"))
+        if group.green_premium and (not group.accepts or "grid" in group.accepts):
+            got = f"got {write_price(group.green_premium)} with accepts {list(group.accepts)}"
+            errors.append(f"{path}.green_premium: needs accepts, without grid, {got}; name the origins it is paid for")
         _strategies(group.strategy, f"{path}.strategy", errors)
         if market is not None:
             for name, prices in (("value", group.value), ("cost", group.cost)):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from agents.devices.fleet import Floats, Site
 from agents.devices.heat_pump import POWER_FACTOR
 from agents.devices.modelled import ModelFleet, column
-from agents.steps import HOURS
+from agents.steps import HOURS, PER_DAY
 
 WATER_WH = 1.163
 """Heat capacity of a litre of water [Wh/K]."""
@@ -47,12 +47,21 @@ def after(now: Floats, outside: ArrayLike, heat: Floats, loss: ArrayLike, capaci
     return np.asarray(end + (now - end) * np.exp(-HOURS * np.asarray(loss) / np.asarray(capacity)), dtype=np.float64)
 
 
+def cheapest(site: Site) -> NDArray[np.bool_]:
+    """(S,) steps whose price is in the lowest third of the range that its day has; none of a day of one price."""
+    days = site.price.reshape(-1, PER_DAY)
+    low, high = days.min(axis=1, keepdims=True), days.max(axis=1, keepdims=True)
+    cheap: NDArray[np.bool_] = ((high > low) & (3 * (days - low) <= high - low)).reshape(-1)
+    return cheap
+
+
 class Building(ModelFleet):
     """A heat pump of `kw` (n,) electrical, in a building with `loss` [W/K] and a time constant of `hours`.
 
     The room is kept at `comfort[0]`; from 10 to 15 h of local solar time it is warmed up to `comfort[1]` if `preheat`,
-    so that the sun's hours carry some of the night's heat. Windows let in `windows` [m²] of the global irradiance,
-    people and devices give `gains` [W]. The store of `litres` is heated first: from `water[0]` up to `water[1]` [°C],
+    so that the sun's hours carry some of the night's heat, and with `by_price` in the cheapest third of a day's prices.
+    Windows let in `windows` [m²] of the global irradiance, people and devices give `gains` [W]. The store of `litres`
+    is heated first: from `water[0]` up to `water[1]` [°C],
     fed at 10 °C, drawn by `draw` [litres a day at 45 °C] around seven and nineteen o'clock. The result is `heated`.
     """
 
@@ -72,17 +81,19 @@ class Building(ModelFleet):
         litres: float = 250.0,
         water: tuple[float, float] = (48.0, 55.0),
         draw: float = 120.0,
+        by_price: bool = False,
     ) -> None:
         n, sky = len(site), site.weather
         leak = column(loss, n)[:, 0]
         source = np.full(site.steps.count, 10.0) if ground else sky.temperature
         local = (site.steps.hour + sky.place.longitude / 15) % 24
-        sunny = preheat & (local >= 10) & (local < 15)
+        warm = preheat & (local >= 10) & (local < 15)
+        warm |= by_price & cheapest(site)
         peaks = np.exp(-(((local - 7) / 1) ** 2) / 2) + np.exp(-(((local - 19) / 1.5) ** 2) / 2)
         drawn = draw * peaks / (np.sqrt(2 * np.pi) * 2.5)
         self.heated = _heat(
             column(kw, n)[:, 0] * 1000, leak, leak * hours, sky.temperature, windows * sky.ghi + gains,
-            np.where(sunny, comfort[1], comfort[0]), performance(flow - source, ground=ground),
+            np.where(warm, comfort[1], comfort[0]), performance(flow - source, ground=ground),
             performance(water[1] - source, ground=ground), drawn * WATER_WH * 35, litres * WATER_WH, water,
         )  # fmt: skip
         super().__init__("heat_pump", "", site, self.heated.watts, power_factor=POWER_FACTOR)

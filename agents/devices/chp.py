@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from agents.devices.fleet import Floats, Site
 from agents.devices.modelled import ModelFleet, column
-from agents.steps import HOURS
+from agents.steps import HOURS, PER_DAY
 
 Part = Literal["minimum", "above"]
 
@@ -65,15 +65,20 @@ class Chp(ModelFleet):
         delivery: float = 0.7,
         filled: float = 0.5,
         hours: Sequence[float] = (0.0, 24.0),
+        by_price: bool = False,
     ) -> None:
         """`ramp` [share of the power per minute], `store_hours` at full load, `delivery` of fuel [share of the power].
 
-        `hours` [from, to] of the day (UTC) when it is wanted.
+        `hours` [from, to] of the day (UTC) when it is wanted; with `by_price` only while the utility charges no less
+        than in the mean of the day, so that the fuel is there when it is worth most.
         """
         power = column(kw, len(site))
         hour = site.steps.hour
         begin, end = hours
         wanted = ((hour >= begin) & (hour < end)) if begin <= end else ((hour >= begin) | (hour < end))
+        if by_price:
+            day = site.price.reshape(-1, PER_DAY)
+            wanted &= (day >= day.mean(axis=1, keepdims=True)).reshape(-1)
         on, full = operation(
             wanted.astype(np.float64), power, least=least, run_hours=run_hours,
             store=power * store_hours, delivery=power * delivery, filled=filled,

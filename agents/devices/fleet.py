@@ -53,6 +53,8 @@ class Site:
     seed: np.random.SeedSequence
     weather: Weather
     """The same for all sites of a run."""
+    tariff: Ints | None = None
+    """(S,) what the utility charges in each step [milli-currency/MWh]; None: the same at all times."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -61,6 +63,11 @@ class Site:
     def steps(self) -> Steps:
         """What models reckon on."""
         return self.weather.steps
+
+    @property
+    def price(self) -> Ints:
+        """(S,) what the utility charges in each step."""
+        return np.zeros(self.steps.count, dtype=np.int64) if self.tariff is None else self.tariff
 
     @property
     def slot_hours(self) -> float:

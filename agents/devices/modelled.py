@@ -54,6 +54,29 @@ def add_run(power: Floats, begin: Floats, end: Floats, watts: Floats) -> None:
         power[:, first:last] += running(begin - shift, end - shift, last - first) * watts[:, None]
 
 
+def add_best(
+    power: Floats, begin: Floats, end: Floats, need: Floats, watts: Floats, order: Floats, taken: Floats
+) -> None:
+    """Add runs of `watts` (n,) that sum to `need` (n,) [Wh] to the power (n, S), where `order` (S,) is least.
+
+    Only from begin to end (n,) [h since the first step], and beside what is `taken` (n, S) [share of a step], which
+    grows. Equals are taken as they come. What lies beyond the steps is lost, as with `add_run`.
+    """
+    count = power.shape[1]
+    first, last = max(0, int(np.floor(begin.min() / HOURS))), min(count, int(np.ceil(end.max() / HOURS)))
+    if not len(power) or last <= first:
+        return
+    free = np.minimum(running(begin - first * HOURS, end - first * HOURS, last - first), 1 - taken[:, first:last])
+    ranked = np.argsort(order[first:last], kind="stable")
+    hours = np.maximum(free[:, ranked], 0) * HOURS
+    wanted = np.divide(need, watts, out=np.zeros_like(need), where=watts > 0)
+    before = np.cumsum(hours, axis=1) - hours
+    used = np.zeros_like(free)
+    used[:, ranked] = np.clip(wanted[:, None] - before, 0, hours) / HOURS
+    power[:, first:last] += used * watts[:, None]
+    taken[:, first:last] += used
+
+
 def working(site: Site, weekdays: Sequence[int], months: Sequence[int]) -> NDArray[np.bool_]:
     """(D,) days of these weekdays (0 is Monday) and months (1 to 12)."""
     steps = site.steps

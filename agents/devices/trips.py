@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from agents.devices.fleet import Floats, Site
-from agents.devices.modelled import ModelFleet, add_run, column
+from agents.devices.modelled import ModelFleet, add_best, add_run, column
+from agents.steps import PER_DAY
 
 Part = Literal["required", "top_up", "given"]
 
@@ -46,6 +47,9 @@ class Trips(ModelFleet):
     case, in the last hours that suffice ("required"); the rest is spread evenly over the time before and flows only if
     it is bought ("top_up"). With required 1 and `late` false a car charges at once. With `v2g_kwh` each stay begins by
     giving that energy ("given"), which is charged again with the rest, divided by the round-trip `efficiency`.
+
+    `by_price` plans the stay by the utility's prices, which are published: given is in its dearest hours before the
+    middle of the stay, charged in its cheapest, after that middle where something is given; what is required first.
     """
 
     def __init__(
@@ -62,19 +66,22 @@ class Trips(ModelFleet):
         spread: float = 1.0,
         v2g_kwh: float = 0.0,
         efficiency: float = 0.85,
+        by_price: bool = False,
     ) -> None:
         n, power = len(site), column(kw, len(site))
         stay = stays(site, kwh, arrival, departure, spread)
         hours = stay.departure - stay.arrival
         give = np.minimum(v2g_kwh, power * hours / 4)
-        start = stay.arrival + give / power
+        start = stay.arrival + (np.where(give > 0, hours / 2, 0.0) if by_price else give / power)
         back = give / efficiency
         need = np.minimum(stay.need, power * (stay.departure - start) - back)
         firm = np.maximum(required * need, 0) + back
         rest = np.maximum(need, 0) + back - firm
         last = stay.departure - firm / power
         watts = np.zeros((n, site.steps.count))
-        for d in range(hours.shape[1]):
+        if by_price:
+            watts = _planned(site, stay, start, power[:, 0] * 1000, (give, firm, rest), part)
+        for d in range(0 if by_price else hours.shape[1]):
             if part == "given":
                 add_run(watts, stay.arrival[:, d], start[:, d], power[:, 0] * 1000)
             elif part == "top_up":
@@ -86,3 +93,26 @@ class Trips(ModelFleet):
                 add_run(watts, begin, begin + (firm / power)[:, d], power[:, 0] * 1000)
         source = "storage" if part == "given" else ""
         super().__init__("ev", source, site, watts, flexible=part == "top_up")
+
+
+def _planned(
+    site: Site, stay: Stays, start: Floats, full: Floats, energies: tuple[Floats, Floats, Floats], part: Part
+) -> Floats:
+    """(n, S) power of one part by the utility's prices; the days before and after the run count as its first and last.
+
+    `start` (n, D + 1) is when charging may begin, `full` (n,) the power [W], energies are given, required and the rest
+    [kWh].
+    """
+    price = site.price.astype(np.float64)
+    price = np.concatenate([price[:PER_DAY], price, price[-PER_DAY:]])
+    watts, first, taken = np.zeros((3, len(site), len(price)))
+    give, firm, rest = energies
+    for d in range(start.shape[1]):
+        arrival, begin, leave = (column[:, d] + 24.0 for column in (stay.arrival, start, stay.departure))
+        if part == "given":
+            add_best(watts, arrival, (arrival + leave) / 2, give[:, d] * 1000, full, -price, taken)
+            continue
+        add_best(first if part == "top_up" else watts, begin, leave, firm[:, d] * 1000, full, price, taken)
+        if part == "top_up":
+            add_best(watts, begin, leave, rest[:, d] * 1000, full, price, taken)
+    return watts[:, PER_DAY:-PER_DAY]

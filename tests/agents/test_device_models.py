@@ -222,3 +222,82 @@ def test_milk_grain_and_shifts_take_what_their_balances_say() -> None:
     assert early.energy_wh.sum() == sunny.energy_wh.sum() == 16_000
     assert np.flatnonzero(early.energy_wh[0])[0] == 24
     assert np.flatnonzero(sunny.energy_wh[0]).mean() == pytest.approx((12 - 9.5 / 15) * 4 - 0.5, abs=1)
+
+
+def priced(site: Site, hours: dict[int, int], base: int = 300_000) -> Site:
+    """The site with other prices in some hours of every day."""
+    price = np.full(24, base)
+    for hour, value in hours.items():
+        price[hour] = value
+    return replace(site, tariff=price[site.steps.hour.astype(int)])
+
+
+def test_a_car_that_plans_by_price_charges_the_same_energy_in_the_cheapest_hours() -> None:
+    site = priced(days(4), {23: 200_000, 0: 200_000, 1: 200_000, 2: 250_000})
+    keywords: dict[str, Any] = {"spread": 0.0, "arrival": 17.0, "departure": 6.5}
+    plain, planned = (Trips(site, 7.0, 6.0, by_price=by_price, **keywords) for by_price in (False, True))
+    whole = slice(68, 96 * 3 + 26)  # from the first arrival to the third departure
+    assert planned.energy_wh[:, whole].sum(axis=1) == pytest.approx(plain.energy_wh[:, whole].sum(axis=1), abs=60)
+    hour = (np.arange(planned.energy_wh.shape[1]) // 4) % 24
+    assert set(hour[planned.energy_wh.any(axis=0)]) <= {23, 0, 1}
+    assert planned.power_w.max() <= 7_000
+
+
+def test_what_is_required_takes_the_cheapest_hours_and_what_is_wanted_beyond_the_next() -> None:
+    site = priced(days(3, 1), {1: 100_000, 2: 200_000, 3: 250_000})
+    keywords: dict[str, Any] = {"spread": 0.0, "required": 0.5, "by_price": True}
+    firm, more = (Trips(site, 3.0, 6.0, part=part, **keywords).energy_wh[0] for part in ("required", "top_up"))
+    both = Trips(site, 3.0, 6.0, **keywords | {"required": 1.0}).energy_wh[0]
+    assert np.abs(firm + more - both).max() <= 1
+    price = site.price.reshape(-1, 3)[:, 0]
+    assert (firm @ price) / firm.sum() < (more @ price) / more.sum()
+
+
+def test_a_car_gives_when_energy_is_dear_and_takes_it_back_later_when_it_is_cheap() -> None:
+    site = priced(days(3), {20: 400_000, 3: 200_000, 4: 200_000})
+    keywords: dict[str, Any] = {"spread": 0.0, "v2g_kwh": 4.0, "by_price": True}
+    given = Trips(site, 8.0, 4.0, part="given", **keywords)
+    charged = Trips(site, 8.0, 4.0, **keywords)
+    hour = (np.arange(given.energy_wh.shape[1]) // 4) % 24
+    assert set(hour[given.energy_wh.any(axis=0)]) == {20}
+    assert set(hour[charged.energy_wh.any(axis=0)]) <= {3, 4}
+    stay = slice(64, 96 + 28)
+    need = Trips(site, 8.0, 4.0, spread=0.0).energy_wh[:, stay].sum(axis=1)
+    back = given.energy_wh[:, stay].sum(axis=1) / 0.85
+    assert charged.energy_wh[:, stay].sum(axis=1) == pytest.approx(need + back, abs=80)
+
+
+def test_a_heat_pump_warms_the_house_while_energy_is_cheap_and_stays_within_its_comfort() -> None:
+    site = priced(still(temperature=0.0, ghi=0.0), {2: 200_000, 3: 200_000, 4: 200_000})
+    keywords: dict[str, Any] = {"draw": 0.0, "gains": 0.0, "comfort": (20.0, 22.0)}
+    plain, planned = (Building(site, 8.0, by_price=by_price, **keywords) for by_price in (False, True))
+    cheap = np.isin(site.steps.hour.astype(int), [2, 3, 4])
+    assert planned.heated.watts[:, cheap].sum() > 1.5 * plain.heated.watts[:, cheap].sum()
+    after_it = site.steps.hour > 5
+    assert planned.heated.watts[:, after_it].sum() < plain.heated.watts[:, after_it].sum()
+    assert planned.heated.room.min() >= 20 - 1e-6
+    assert planned.heated.room.max() <= 22 + 1e-6
+    flat = still(temperature=0.0, ghi=0.0)
+    assert np.array_equal(
+        Building(flat, 8.0, by_price=True, **keywords).energy_wh, Building(flat, 8.0, **keywords).energy_wh
+    )
+
+
+def test_a_plant_keeps_its_fuel_for_the_dear_hours() -> None:
+    site = priced(days(2), dict.fromkeys(range(16, 22), 400_000))
+    plant = Chp(site, 10.0, part="minimum", least=0.5, run_hours=1.0, by_price=True)
+    hour = (np.arange(plant.energy_wh.shape[1]) // 4) % 24
+    assert set(hour[plant.energy_wh.any(axis=0)]) <= set(range(16, 23))
+    assert plant.energy_wh.any()
+
+
+def test_wind_at_the_hub_and_on_the_curve_is_what_windpowerlib_says() -> None:
+    power_output = pytest.importorskip("windpowerlib.power_output")
+    wind_speed = pytest.importorskip("windpowerlib.wind_speed")
+    speed = np.linspace(0.5, 30, 60)
+    assert at_hub(speed, 42.0, shear=0.2) == pytest.approx(wind_speed.hellman(speed, 10, 42.0, hellman_exponent=0.2))
+    log = wind_speed.logarithmic_profile(speed, 10, 42.0, 0.05)
+    assert at_hub(speed, 42.0, roughness=0.05) == pytest.approx(log)
+    points = [(3.0, 0.0), (5.0, 0.1), (10.0, 0.8), (12.0, 1.0), (25.0, 1.0)]
+    told = power_output.power_curve(speed, *np.array(points).T)
+    assert given_curve(speed, points) == pytest.approx(told)

@@ -120,3 +120,33 @@ def test_every_slot_is_traded_and_settled_at_its_own_prices(tmp_path: Path) -> N
     # By the definition of the two: whoever trades gains against the utility's prices of just that slot.
     assert (people.loc[people["strategy"] == "truthful", "benefit"] >= 0).all()
     assert 0.5 < results.summary["welfare"]["share"] <= 1.000001
+
+
+GREEN = """
+name: leaf
+time: {start: 2016-06-08T10:00Z, slots: 4}
+tariffs: {grid_fee: 4 ct/kWh}
+grid: {network: simbench_lv_rural2, gate: linear}
+participants:
+  - {group: sun, kind: pv_park, count: 1, pv: {kwp: 5}, cost: 31 ct/kWh, strategy: truthful}
+  - group: green
+    kind: household
+    count: 8
+    load: {annual_kwh: 4000}
+    accepts: [solar]
+    green_premium: 4 ct/kWh
+    strategy: truthful
+"""
+
+
+def test_a_green_premium_buys_what_grey_money_does_not() -> None:
+    """The park asks 31 ct; with the fee that is 35, 3 above retail."""
+    results = MarketModel(load_scenario(GREEN), seed=1).run()
+    assert results.summary["energy"]["local_kwh"] > 0.5
+    assert set(results.trades.loc[results.trades["local"], "source"]) == {"solar"}
+    without = MarketModel(load_scenario(GREEN.replace("    green_premium: 4 ct/kWh\n", "")), seed=1).run()
+    assert without.summary["energy"]["local_kwh"] == 0
+    with pytest.raises(
+        ScenarioError, match=r"green_premium: needs accepts, without grid, got 4 ct/kWh with accepts \[\]"
+    ):
+        load_scenario(GREEN.replace("    accepts: [solar]\n", ""))
