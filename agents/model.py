@@ -233,7 +233,6 @@ class MarketModel(Figures, mesa.Model):
         """Entries since the last call, in order, for the ledger."""
         entries, self._entries = self._entries, []
         self.record.entries += len(entries)
-        self.record.stages = self.exchange.stages()
         return entries
 
     def results(self) -> Results:
@@ -289,6 +288,7 @@ class MarketModel(Figures, mesa.Model):
             yield self.exchange.clock.end(slot)
             self._advance(self.exchange.clock.end(slot))
         self._settle()
+        self.record.stages = self.exchange.stages()
         self.datacollector.collect(self)
         self.running = not last
 

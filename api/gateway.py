@@ -15,6 +15,9 @@ from market.journal import JournalError, require_canonical
 Request = Submit | Amend | Cancel | MassCancel | Basket | Halt | Release
 
 
+CANCELS, SWITCHES = frozenset({Cancel, MassCancel}), frozenset({Halt, Release})
+
+
 class RefusedError(Exception):
     """What a client wants is not done; it is told a code of `api.schemas.ERRORS`, a reason, and the field."""
 
@@ -44,9 +47,10 @@ class Allowance:
         most = self._limits.orders_per_frame
         if count > most:
             raise RefusedError("FRAME_TOO_LARGE", f"a frame has at most {most} orders, got {count}")
-        if isinstance(request, (Cancel, MassCancel)):
+        kind = type(request)
+        if kind in CANCELS:
             _spend(self._cancels, count, "cancels")
-        elif not isinstance(request, (Halt, Release)):
+        elif kind not in SWITCHES:
             _spend(self._orders, count, "orders")
 
 

@@ -32,21 +32,21 @@ Snapshot = Callable[[str], Item]
 _encode = msgspec.json.Encoder().encode
 
 
-class Message:
+class Message(msgspec.Struct, gc=False):
     """One message of a channel; encoded when it is first sent, once for all."""
 
-    __slots__ = ("_data", "body", "key", "prev", "seq")
-
-    def __init__(self, key: Key, seq: int, prev: int, body: Item) -> None:
-        self.key, self.seq, self.prev, self.body = key, seq, prev, body
-        self._data: bytes | None = None
+    key: Key
+    seq: int
+    prev: int
+    body: Item
+    text: bytes = b""
 
     @property
     def data(self) -> bytes:
         """The message as a client gets it."""
-        if self._data is None:
-            self._data = _encode({"ch": self.key[0], "seq": self.seq, "prev": self.prev} | self.body)
-        return self._data
+        if not self.text:
+            self.text = _encode({"ch": self.key[0], "seq": self.seq, "prev": self.prev} | self.body)
+        return self.text
 
     def again(self) -> bytes:
         """The message as one that the client may have seen."""
