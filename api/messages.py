@@ -15,7 +15,7 @@ from market.orders import MarketSettings, Scope, Side
 Level = tuple[int, int]
 
 
-class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """Base of what is told: nothing is in it that its model does not name."""
 
 

@@ -22,7 +22,7 @@ Whole = Annotated[int, msgspec.Meta(ge=-MAX_EXACT, le=MAX_EXACT)]
 Role = Literal["observer", "participant", "operator", "auditor"]
 
 
-class Frame(msgspec.Struct, frozen=True, tag_field="op", forbid_unknown_fields=True):
+class Frame(msgspec.Struct, frozen=True, tag_field="op", forbid_unknown_fields=True, gc=False):
     """Base of what clients say. `id` is repeated in the answer."""
 
 
@@ -55,7 +55,7 @@ class Resume(Frame, frozen=True, tag="resume"):
     id: str = ""
 
 
-class NewOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """An order; fields as in the command `submit`, its participant being the client's own."""
 
     slot: Whole
@@ -176,7 +176,7 @@ class Welcome(msgspec.Struct, frozen=True, tag_field="op", tag="welcome"):
     id: str = ""
 
 
-class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+class Result(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What became of one command. `code` is empty if it was accepted; else `reason` and `field` say why not."""
 
     seq: int
@@ -196,7 +196,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
         return sum(int(trade["quantity"]) for trade in self.trades)
 
 
-class Answer(msgspec.Struct, frozen=True, tag_field="op", tag="answer"):
+class Answer(msgspec.Struct, frozen=True, tag_field="op", tag="answer", gc=False):
     """Results of a request, in the order of its commands. They are on the disk."""
 
     id: str
