@@ -112,29 +112,28 @@ def results(entries: Sequence[Entry], projection: Projection) -> list[Result]:
 
 
 def _result(entry: Entry, projection: Projection) -> Result:
-    command, order, left, trades = entry.command, 0, 0, []
-    if isinstance(command, orders.Submit):
+    command, seq, order, left, trades = entry.command, entry.seq, 0, 0, []
+    if type(command) is orders.Submit:
         left = command.quantity
     elif isinstance(command, (orders.Amend, orders.Cancel)):
         order = command.order
     for place, event in enumerate(entry.events):
-        if isinstance(event, Accepted):
+        if type(event) is Accepted:
             order = event.order or order
-            if order != entry.seq and isinstance(command, orders.Submit):  # sent again: what is left of the first
+            if order != seq and isinstance(command, orders.Submit):  # sent again: what is left of the first
                 first = projection.orders.get(command.participant, {}).get(order)
                 left = 0 if first is None else first.quantity - first.filled
-        elif isinstance(event, Traded):
-            if order in (event.buy_order, event.sell_order):
-                told = {"trade": f"{entry.seq}.{place}", "price": event.price, "quantity": event.quantity}
-                trades.append(told)
-                left -= event.quantity
-        elif isinstance(event, Cancelled):
+        elif type(event) is Cancelled:
             left = left if event.order != order else 0
-        elif isinstance(event, Rejected):
-            return Result(entry.seq, order, event.code, event.reason, event.field)
-        elif isinstance(event, Amended):
+        elif type(event) is Traded:
+            if order in (event.buy_order, event.sell_order):
+                trades.append({"trade": f"{seq}.{place}", "price": event.price, "quantity": event.quantity})
+                left -= event.quantity
+        elif type(event) is Rejected:
+            return Result(seq, order, event.code, event.reason, event.field)
+        elif type(event) is Amended:
             left = event.quantity
-    return Result(entry.seq, order, trades=trades, left=max(left, 0))
+    return Result(seq, order, "", "", "", trades, max(0, left))
 
 
 def place(reason: str) -> str:

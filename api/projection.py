@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from api import messages
 from market.events import (
@@ -47,6 +48,8 @@ from market.slots import SlotClock, parse_time
 
 CAME: dict[str, Literal["buy", "sell", ""]] = {"buy": "sell", "sell": "buy", "both": ""}
 """Side that rested -> side that came later; in an auction none did."""
+IMMEDIATE = frozenset({"ioc", "fok"})
+"""Times in force of orders that never rest."""
 PUBLIC = ("market", "book", "trades", "limits", "grid", "system")
 PRIVATE = ("orders", "account")
 
@@ -122,13 +125,13 @@ class Projection:
         told: Items = defaultdict(list)
         if type(entry.command) is not Submit:
             self._command(entry, told)
-        moves = False
+        tellers, moves = self._tellers, False
         for place, event in enumerate(entry.events):
             kind = type(event)
-            teller = self._tellers.get(kind)
-            if teller is not None:
-                teller(entry, place, event, told)
-            moves = moves or kind in MOVING
+            if kind in tellers:
+                tellers[kind](entry, place, event, told)
+            if kind in MOVING:
+                moves = True
         if moves:
             moved = postings(entry, self.settings)
             fold(moved, self.balances)
@@ -160,15 +163,15 @@ class Projection:
         command, order = entry.command, event.order
         if order != entry.seq:
             return
-        if isinstance(command, Submit):
+        if type(command) is Submit:
             name = command.participant
-            fields = (
+            accepted = messages.OwnAccepted(
                 order, command.slot, command.side, command.price, command.quantity, 0, command.flexible,
                 command.client_order_id,
             )  # fmt: skip
-            told["orders", name].append(messages.OwnAccepted(*fields))
-            if command.time_in_force not in ("ioc", "fok"):
-                self.orders[name][order] = mine = OpenOrder(*fields)
+            told["orders", name].append(accepted)
+            if command.time_in_force not in IMMEDIATE:
+                self.orders[name][order] = mine = OpenOrder(*astuple(accepted))
                 self._know(order, name, command.slot)
                 self._level(mine, mine.price, mine.quantity)
         elif isinstance(command, Basket):
@@ -239,8 +242,9 @@ class Projection:
 
     def _whose(self, number: int, entry: Entry) -> str:
         """Owner of an order, which may be the entry's own; empty if its slot has closed."""
-        if number == entry.seq and isinstance(entry.command, Submit):
-            return entry.command.participant
+        command = entry.command
+        if number == entry.seq and type(command) is Submit:
+            return command.participant
         return self._owner.get(number, "")
 
     def _forget(self, number: int, entry: Entry) -> str:

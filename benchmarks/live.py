@@ -25,7 +25,11 @@ from benchmarks.live_engine import figures, order
 from benchmarks.live_lines import Line, joined, open_slot
 from benchmarks.live_servers import Place, serve_echo, serve_market, started
 
-KINDS = (("one order a frame, one waiting", 1, 1), ("one order a frame", 1, 32), ("100 orders a frame", 100, 4))
+KINDS = (
+    ("one order a frame, one waiting", 1, 1),
+    ("one order a frame, 64 waiting", 1, 64),
+    ("100 orders a frame, 4 waiting", 100, 4),
+)
 """What is sent: orders in a frame, and frames of a client that may be unanswered."""
 MARKS = {"market": {1: b'"op":"answer"', 100: b'"seq":'}, "echo": {1: b'"op":"submit"', 100: b'"quantity":'}}
 """What stands for an answered order in what comes back."""
@@ -132,7 +136,7 @@ def show_orders(live: Place, echo: Place, count: int) -> dict[str, Any]:
             print(
                 f"{clients:4} clients, {what}: {ours.per_second:6.0f} orders/s ({ours.cpu_us:.1f} us), "
                 f"p50 {ours.p50_ms:.1f} ms, p99 {ours.p99_ms:.1f} ms; {ours.per_second / bare.per_second:.2f} of echo "
-                f"({bare.per_second:.0f}/s, {bare.cpu_us:.1f} us)",
+                f"({bare.per_second:.0f}/s, {bare.cpu_us:.1f} us), {bare.cpu_us / ours.cpu_us:.2f} by CPU",
                 flush=True,
             )
     return results

@@ -224,7 +224,8 @@ def figures(count: int) -> dict[str, Any]:
     for found in results.values():
         if isinstance(found, Figure):
             print(
-                f"engine, {found.what}: {found.per_second:6.0f} orders/s, {found.cpu_us:.1f} us of CPU each; "
+                f"engine, {found.what}: {found.per_second:6.0f} orders/s, {found.cpu_us:.1f} us of CPU each "
+                f"({1e6 / found.cpu_us:.0f} a CPU second); "
                 f"p50 {found.p50_ms:.1f} ms, p99 {found.p99_ms:.1f} ms; {found.syncs:.0f} commits/s, "
                 f"{found.syncs / syncs:.2f} of the disk's {syncs:.0f} fsyncs/s",
                 flush=True,
