@@ -170,7 +170,7 @@ def test_what_is_no_export_is_an_error(tmp_path: Path, content: bytes, why: str)
 @pytest.mark.slow  # writes and audits tens of thousands of entries to watch the memory
 def test_memory_does_not_grow_with_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("market.audit.CHUNK", 1000)
-    monkeypatch.setattr("market.store.CHUNK", 1000)
+    monkeypatch.setattr(Ledger._journal_pages, "__defaults__", (1000,))
     writing, reading = [], []
     for slots in (60, 240):
         entries = day.entries(seed=3, slots=slots, orders=60)
