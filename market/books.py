@@ -108,7 +108,8 @@ class Books:
     def run(self, slot: int, messages: Sequence[Message]) -> list[tuple[int, Event]]:
         """Process messages of one slot; returns events, each with the position of the message that caused it."""
         told = self._limited(slot).run(pack(messages), self.gate)
-        self._deliveries.note([event for _, event in told])
+        if trades := [event for _, event in told if type(event) is Traded]:
+            self._deliveries.note(trades)
         return told
 
     def attempt(self, orders: Sequence[tuple[Order, Message]]) -> tuple[bool, list[Event]]:

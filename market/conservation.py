@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from market.delivery_check import AFTER_THE_GATE, NOTED, DeliveryCheck
 from market.events import (
@@ -23,8 +24,10 @@ from market.events import (
 )
 from market.ledger import Posting
 from market.orders import (
+    Amend,
     Basket,
     CreateMarket,
+    Leg,
     MarketSettings,
     Register,
     Submit,
@@ -70,9 +73,9 @@ class Conservation:
         self._nodes: dict[str, int] = {}
         """Participant -> number of its connection, -1 for the utility."""
         self._fees: Fees | None = None
-        self._orders: dict[tuple[int, int], _Order] = {}
+        self._orders: dict[int, _Order] = {}
+        self._legs: dict[tuple[int, int], _Order] = {}
         """By number and slot: the legs of a basket share a number."""
-        self._slots: dict[int, int] = {}
         self._baskets: dict[int, list[int]] = {}
         self._named: dict[tuple[str, str], int] = {}
         self._resting: dict[int, set[int]] = {}
@@ -83,13 +86,23 @@ class Conservation:
     @property
     def resting(self) -> int:
         """Energy that rests in the books [Wh]."""
-        return sum(order.left for order in self._orders.values())
+        return sum(order.left for order in chain(self._orders.values(), self._legs.values()))
 
     def observe_all(
         self, entries: Sequence[Entry], posted: Mapping[int, Sequence[Posting]]
     ) -> Iterator[tuple[int, str]]:
         """Follow entries with their postings by number; yields the numbers of those in which something is wrong."""
+        orders, totals = self._orders, self.totals
         for entry in entries:
+            if type(entry.command) is Amend and len(entry.events) == 1 and type(entry.events[0]) is Amended:
+                # Most of a journal: what `observe` comes to if nothing is wrong.
+                event = entry.events[0]
+                order = orders.get(event.order)
+                if order is not None and event.quantity > order.filled:
+                    left = event.quantity - order.filled
+                    totals.submitted += left - order.left
+                    order.left, order.price = left, event.price
+                    continue
             for detail in self.observe(entry, posted.get(entry.seq, ())):
                 yield entry.seq, detail
 
@@ -103,14 +116,14 @@ class Conservation:
                 found += self._note(command)
         for event in events:
             kind = type(event)
-            if kind is Amended:
-                found += self._amend(event)  # type: ignore[arg-type]
+            if kind is Traded:
+                found += self._trade(event)  # type: ignore[arg-type]
+                self._deliveries.trade(event)  # type: ignore[arg-type]
             elif kind is Accepted:
                 if isinstance(command, Submit | Basket):
                     found += self._accept(event, entry.seq, command)  # type: ignore[arg-type]
-            elif kind is Traded:
-                found += self._trade(event)  # type: ignore[arg-type]
-                self._deliveries.trade(event)  # type: ignore[arg-type]
+            elif kind is Amended:
+                found += self._amend(event)  # type: ignore[arg-type]
             elif kind in _LEAVING:
                 found += self._leave(event)  # type: ignore[arg-type]
             elif isinstance(event, Auctioned):
@@ -159,20 +172,21 @@ class Conservation:
             self._named[name] = seq
         if isinstance(command, Basket):
             self._baskets[seq] = [leg.slot for leg in command.legs]
+            for leg in command.legs:
+                self._legs[seq, leg.slot] = self._new(command.participant, leg)
         else:
-            self._slots[seq] = command.slot
+            self._orders[seq] = self._new(command.participant, command)
             self._resting.setdefault(command.slot, set()).add(seq)
-        for order in command.legs if isinstance(command, Basket) else (command,):
-            self._orders[seq, order.slot] = _Order(
-                command.participant, order.slot, order.side, order.price, order.quantity, 0, order.source
-            )
-            self.totals.submitted += order.quantity
+
+    def _new(self, participant: str, order: Submit | Leg) -> _Order:
+        self.totals.submitted += order.quantity
+        return _Order(participant, order.slot, order.side, order.price, order.quantity, 0, order.source)
 
     def _trade(self, trade: Traded) -> Iterator[str]:
         self.trades += 1
         if trade.quantity <= 0:
             yield f"a trade of {trade.quantity} Wh"
-        buy, sell = (self._orders.get((number, trade.slot)) for number in (trade.buy_order, trade.sell_order))
+        buy, sell = self._at(trade.buy_order, trade.slot), self._at(trade.sell_order, trade.slot)
         for number, order, side, name in (
             (trade.buy_order, buy, "buy", trade.buyer),
             (trade.sell_order, sell, "sell", trade.seller),
@@ -180,7 +194,7 @@ class Conservation:
             if order is None:
                 yield f"order {number} trades, but is not in the book"
                 continue
-            if (order.side, order.participant, order.slot) != (side, name, trade.slot):
+            if order.side != side or order.participant != name:
                 yield f"order {number} is to {order.side} for {order.participant!r} in {order.slot}, unlike the trade"
             paid = trade.price + (trade.fee if side == "buy" else 0)
             if order.price < paid if side == "buy" else order.price > paid:
@@ -188,10 +202,11 @@ class Conservation:
             if trade.quantity > order.left:
                 yield f"order {number} has {order.left} Wh left, but trades {trade.quantity} Wh"
             self._fill(number, order, trade.quantity)
-        resting = {"buy": buy, "sell": sell}.get(trade.resting)
+        resting = buy if trade.resting == "buy" else sell if trade.resting == "sell" else None
         if resting is not None and resting.price != trade.price + (trade.fee if resting is buy else 0):
             yield f"the resting order's price is {resting.price}, the trade's {trade.price} and its fee {trade.fee}"
-        fee = self._fees.of(*(self._nodes.get(name, -1) for name in (trade.buyer, trade.seller))) if self._fees else 0
+        nodes = self._nodes
+        fee = self._fees.of(nodes.get(trade.buyer, -1), nodes.get(trade.seller, -1)) if self._fees is not None else 0
         if trade.fee != fee:
             yield f"the wires take {trade.fee} between {trade.buyer!r} and {trade.seller!r}, but the tariff says {fee}"
         if trade.resting == "both" and buy is not None and sell is not None:
@@ -219,7 +234,7 @@ class Conservation:
             self._remove(number, order)
 
     def _amend(self, event: Amended) -> Iterator[str]:
-        order = self._known(event.order)
+        order = self._orders.get(event.order)
         if order is None:
             yield f"order {event.order} is amended, but is not in the book"
             return
@@ -234,7 +249,7 @@ class Conservation:
         if event.order in self._baskets:
             yield from self._leave_whole(event)
             return
-        order = self._known(event.order)
+        order = self._orders.get(event.order)
         if order is None:
             yield f"{event.quantity} Wh of order {event.order} leave the book, but it is not in it"
             return
@@ -248,7 +263,7 @@ class Conservation:
 
     def _leave_whole(self, event: Cancelled | Expired) -> Iterator[str]:
         """A basket that was not filled leaves with all its legs."""
-        legs = [self._orders.get((event.order, slot)) for slot in self._baskets[event.order]]
+        legs = [self._legs.get((event.order, slot)) for slot in self._baskets[event.order]]
         left = sum(leg.left for leg in legs if leg is not None)
         if event.quantity != left or not isinstance(event, Cancelled) or any(leg is None or leg.filled for leg in legs):
             yield f"basket {event.order} has {left} Wh left, but {event.quantity} Wh leave the book"
@@ -257,10 +272,15 @@ class Conservation:
             if leg is not None:
                 self._remove(event.order, leg)
 
-    def _known(self, number: int) -> _Order | None:
-        return self._orders.get((number, self._slots.get(number, -1)))
+    def _at(self, number: int, slot: int) -> _Order | None:
+        """What rests in the book of a slot under a number."""
+        order = self._orders.get(number)
+        if order is None:
+            return self._legs.get((number, slot))
+        return order if order.slot == slot else None
 
     def _remove(self, number: int, order: _Order) -> None:
-        self._orders.pop((number, order.slot), None)
-        self._slots.pop(number, None)
-        self._resting.get(order.slot, set()).discard(number)
+        if self._orders.pop(number, None) is None:
+            self._legs.pop((number, order.slot), None)
+        elif order.slot in self._resting:
+            self._resting[order.slot].discard(number)

@@ -115,8 +115,9 @@ class Deliveries:
 
     def note(self, events: Iterable[Event]) -> None:
         """Add the trades among the events to the contracts."""
-        for trade in [event for event in events if type(event) is Traded]:
-            self._at(trade.slot).note(trade, self.settings)
+        for event in events:
+            if type(event) is Traded:
+                self._at(event.slot).note(event, self.settings)
 
     def contracted(self, slot: int) -> dict[str, int]:
         """Energy sold less energy bought [Wh] per participant; those who did not trade the slot are left out."""

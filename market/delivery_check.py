@@ -71,7 +71,10 @@ class DeliveryCheck:
             yield from self._settle(event, posted, settings)
 
     def _at(self, slot: int) -> Delivery:
-        return self._slots.setdefault(slot, Delivery(slot))
+        held = self._slots.get(slot)
+        if held is None:
+            held = self._slots[slot] = Delivery(slot)
+        return held
 
     def _forget(self, now: int) -> None:
         """Let go of slots whose time for corrections is over."""

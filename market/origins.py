@@ -46,20 +46,30 @@ def lines(
     """
     left = {name: max(-reading, 0) for name, reading in metered.items()}
     found: list[Line] = []
-    for source in sorted({source for source, _ in held}):
-        units = {name: amount for (of, name), amount in sorted(held.items()) if of == source and amount}
+    by_source: dict[str, dict[str, int]] = {}
+    for (source, name), amount in sorted(held.items()):
+        if amount:
+            by_source.setdefault(source, {})[name] = amount
+    for source, units in by_source.items():
         issued: dict[str, int] = {}
+        holders: dict[str, int] = {}
         for name, amount in units.items():
-            if amount < 0:
+            if amount > 0:
+                holders[name] = amount
+            elif name == utility:
+                issued[name] = -amount
+            else:
                 own = generation(name, metered, generated) if sources.get(name) == source else 0
-                issued[name] = -amount if name == utility else min(-amount, own)
-        lacking = {name: -units[name] - count for name, count in issued.items()}
-        holders = {name: amount for name, amount in units.items() if amount > 0}
-        given = dict(loss_shares(sum(lacking.values()), holders))
+                issued[name] = min(-amount, own)
+        given = dict(loss_shares(sum(-units[name] - count for name, count in issued.items()), holders))
         for name, amount in units.items():
-            cancelled = min(max(amount, 0) - given.get(name, 0), left.get(name, 0)) if amount > 0 else 0
-            left[name] = left.get(name, 0) - cancelled
-            line = issued.get(name, 0), cancelled, lacking.get(name, 0) - given.get(name, 0)
+            if amount > 0:
+                back, room = given.get(name, 0), left.get(name, 0)
+                cancelled = min(amount - back, room)
+                left[name] = room - cancelled
+                line = 0, cancelled, -back
+            else:
+                line = issued[name], 0, -amount - issued[name]
             if any(line):
                 found.append((name, source, *line))
     return found

@@ -47,11 +47,10 @@ class Statement(NamedTuple):
 def lines(metered: Mapping[str, int], contracted: Mapping[str, int], utility: str) -> list[Line]:
     """One line per participant of either mapping but the utility, alphabetically (by code point)."""
     settled = []
-    for name in sorted(metered.keys() | contracted.keys()):
-        if name != utility:
-            contract = contracted.get(name, 0)
-            reading = metered.get(name, contract)
-            settled.append((name, reading, contract, reading - contract))
+    for name in sorted((metered.keys() | contracted.keys()) - {utility}):
+        contract = contracted.get(name, 0)
+        reading = metered.get(name, contract)
+        settled.append((name, reading, contract, reading - contract))
     return settled
 
 
@@ -66,7 +65,7 @@ def loss_shares(energy: int, weights: Mapping[str, int]) -> list[tuple[str, int]
     The parts sum to `energy`. If the weights do not sum to more than zero, all of it is the wires' own.
     """
     total = sum(weights.values())
-    if total <= 0:
+    if total <= 0 or not energy:
         return [(WIRES, energy)] if energy else []
     exact = {name: divmod(energy * weight, total) for name, weight in sorted(weights.items())}
     left = energy - sum(whole for whole, _ in exact.values())
@@ -127,7 +126,12 @@ def rules_of(settings: MarketSettings, slot: int) -> MarketSettings:
 
 def settle(settled: Iterable[Line], prices: Prices, utility: str) -> list[Statement]:
     """Statements of the lines, and one of the utility, last, that closes the sums of energy and money."""
-    return _closed([Statement(*line, imbalance_money(line[3], prices)) for line in settled], utility)
+    surplus, shortage = prices
+    # `imbalance_money` and a named tuple's own constructor spelled out: that takes half the time.
+    statements = [
+        tuple.__new__(Statement, (*line, (surplus if line[3] > 0 else shortage) * line[3])) for line in settled
+    ]
+    return _closed(statements, utility)
 
 
 def correct(corrected: Iterable[Line], prices: Prices, utility: str) -> list[Statement]:
