@@ -20,6 +20,7 @@ from api import keys
 from api import report as html_report
 from api.console import err, note, say
 from api.errors import CommandError, Exit
+from api.patience import Patient
 from api.summary import show
 from grid.feeder import Feeder
 from grid.gate import GridViolation
@@ -59,8 +60,9 @@ def simulate(
         keys.write(signer, folder / KEY)
     with Ledger.create(db or folder / LEDGER) as ledger:
         ledger.sign_with(signer)
+        patient = Patient(ledger)
         try:
-            with _stoppable() as check, Background(ledger) as background:
+            with _stoppable() as check, Background(patient) as background:
                 results, feeder = _run(scenario, background, check)
         except KeyboardInterrupt as stop:
             raise CommandError(Exit.INTERRUPTED, *_interrupted(ledger)) from stop
@@ -73,7 +75,7 @@ def simulate(
                 f"report it with the scenario; the ledger up to the slot before is {ledger.name}",
             ) from violation
         finally:
-            ledger.sign()
+            patient.sign()
     results.write(folder)
     (folder / "scenario.yaml").write_text(scenario.to_yaml(), encoding="utf-8")
     (folder / "feeder.json").write_text(feeder.to_json(), encoding="utf-8")

@@ -17,6 +17,14 @@ APPLICATION = 0x57415454
 
 DAMAGED = "is damaged or cut short; restore it from a copy, or audit it to see what is left"
 
+
+class LostError(LedgerError):
+    """The connection to the database is gone: what was to be stored last is stored in full or not at all.
+
+    To write the same again is safe, now or later: the writer connects anew and looks what is there.
+    """
+
+
 Mode = Literal["read", "write", "own"]
 """What a connection is for: reading, appending, or changing the schema."""
 
@@ -89,7 +97,8 @@ class Writer:
     def __init__(self, database: Database, engine: sa.Engine) -> None:
         """Raises LedgerError if another writer has the ledger, or it may not be written."""
         self._database = database
-        self._lost = False
+        self.lost = False
+        """The connection is gone, and with it the lock; another writer must be made."""
         with database.explained():
             self._connection = engine.connect().execution_options(writes=True)
         try:
@@ -100,23 +109,24 @@ class Writer:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """A transaction that is on the disk when it ends, or is undone by an exception. Raises LedgerError."""
-        if self._lost:
-            raise LedgerError(
-                f"{self._database.name}: the connection was lost, and what was written last may be stored or not; open "
-                "the ledger again and go on from its last entry"
-            )
+        """A transaction that is on the disk when it ends, or is undone by an exception.
+
+        Raises LedgerError; LostError if its outcome cannot be known, because the connection is gone.
+        """
         try:
             with self._database.explained(), self._connection.begin():
                 yield self._connection
-        except LedgerError:
-            self._lost = not self._database.alive(self._connection)
+        except LedgerError as error:
+            self.lost = not self._database.alive(self._connection)
+            if self.lost:
+                raise LostError(str(error)) from error
             raise
 
     def close(self) -> None:
         """Let another one write."""
         try:
-            self._release()
+            if not self.lost:
+                self._release()
         finally:
             self._connection.close()
 

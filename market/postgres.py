@@ -229,8 +229,8 @@ _STATES = {
     "3D000": "there is no such database; make it: createdb NAME",
     "28": "the server refuses this user; check name and password in the URL, and pg_hba.conf",
     "XX00": DAMAGED,
-    "57P": "the server was stopped; start it, then open the ledger again and go on from its last entry",
-    "08": "the server went away; open the ledger again and go on from its last entry",
+    "57P": "the server was stopped; start it, and write the same again: nothing is stored twice",
+    "08": "the server went away; write the same again when it is back: nothing is stored twice",
 }
 """By the beginning of the SQLSTATE."""
 _CONNECTING = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import sqlalchemy as sa
 
 from market import journal, keyring, schema
-from market.database import Database, Writer, database_of
+from market.database import Database, LostError, Writer, database_of
 from market.events import Entry
 from market.frames import settlements_frame, trades_frame
 from market.keyring import KeyRow
@@ -76,6 +76,8 @@ class Ledger:
         self._signed = 0
         self._engine = database.connect("read" if readonly else "write")
         self._writer: Writer | None = None
+        self._rejoined = False
+        """Whether the outcome of the last transaction is not known, because it lost its connection."""
         try:
             if not readonly:
                 self._writer = Writer(database, self._engine)
@@ -122,7 +124,8 @@ class Ledger:
         """Store entries and their postings durably, all or none: when this returns, they are on the disk.
 
         Raises LedgerError, and stores nothing, if the entries do not continue the journal, their postings do not
-        balance, or the disk refuses; JournalError if one has no canonical form. The ledger stays usable.
+        balance, or the disk refuses; JournalError if one has no canonical form. The ledger stays usable. Raises
+        LostError if the connection to a server is gone: append the same entries again, and they are stored once.
         """
         writer = self._require_writer()
         moved: list[PostingRow] = []
@@ -138,12 +141,14 @@ class Ledger:
         tree = (self._tree or self.log().tree()).copy()
         tiles = tree.extend([leaf for _, _, leaf in rows])
         signed = self._checkpoint(tree) if tree.size >= self._signed + SIGN_EVERY else []
-        with writer.transaction() as connection:
-            self._database.insert(connection, schema.journal, rows)
-            self._database.insert(connection, schema.posting, moved)
-            self._database.insert(connection, schema.tile, tiles)
-            if signed:
-                connection.execute(sa.insert(schema.checkpoint), signed)
+        if not (self._rejoined and self._stored(rows)):
+            with writer.transaction() as connection:
+                self._database.insert(connection, schema.journal, rows)
+                self._database.insert(connection, schema.posting, moved)
+                self._database.insert(connection, schema.tile, tiles)
+                if signed:
+                    connection.execute(sa.insert(schema.checkpoint), signed)
+        self._rejoined = False
         self._market, self._tree = market, tree
         self._last += len(rows)
         if signed:
@@ -309,7 +314,29 @@ class Ledger:
     def _require_writer(self) -> Writer:
         if self._writer is None:
             raise LedgerError(f"{self.name}: is open for reading only; open it with readonly=False")
+        if self._writer.lost:
+            try:
+                self._writer.close()
+                self._engine.dispose()
+                self._writer = Writer(self._database, self._engine)
+                self._rejoined = True
+                self._signed = max((size for size, _ in self.checkpoints()), default=0)
+            except LedgerError as error:
+                raise LostError(str(error)) from error
         return self._writer
+
+    def _stored(self, rows: Sequence[JournalRow]) -> bool:
+        """Whether the transaction that lost its connection was carried out: all of it, as a transaction is.
+
+        Raises LedgerError if others have written meanwhile.
+        """
+        found = self._rows(sa.select(schema.journal).where(schema.journal.c.seq > self._last).limit(len(rows) + 1))
+        if found and sorted(found) != sorted(rows):
+            raise LedgerError(
+                f"{self.name}: another process has stored other entries behind entry {self._last} meanwhile; open the "
+                "ledger again and go on from its last entry"
+            )
+        return bool(found)
 
     def _journal_pages(self, first: int, size: int = CHUNK) -> Iterator[list[JournalRow]]:
         by_seq = sa.select(schema.journal).order_by(schema.journal.c.seq).limit(size)

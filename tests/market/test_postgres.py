@@ -5,16 +5,19 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from market import postgres, schema
 from market.audit import audit
-from market.database import database_of
+from market.database import LostError, Writer, database_of
 from market.events import Accepted, Entry
 from market.ledger import LedgerError
+from market.notes import Signer
 from market.orders import Cancel
 from market.store import Ledger
 from tests.market import conftest, day
@@ -22,6 +25,7 @@ from tests.market.day import ledger_at
 from tests.market.server import MISSING, Server
 
 ENTRIES = day.entries()
+SIGNER = Signer("example.org/market", bytes(32))
 MORE = Entry(len(ENTRIES) + 1, Cancel("anna", 1), (Accepted(),))
 
 
@@ -30,13 +34,29 @@ def url(server: Server) -> str:
     return ledger_at(server.database(), ENTRIES)
 
 
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+"""Ends the session that holds the lock of a writer."""
+
+
+def cut_behind(writer: Writer, url: str) -> Callable[[], AbstractContextManager[sa.Connection]]:
+    """A writer's transactions, each losing its connection between the server's commit and the word of it."""
+
+    @contextmanager
+    def transaction() -> Iterator[sa.Connection]:
+        with Writer.transaction(writer) as connection:
+            yield connection
+        Server.execute(url, CUT)
+        with Writer.transaction(writer) as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    return transaction
+
+
 def as_user(url: str, user: str) -> str:
     return url.replace("owner@", f"{user}@")
 
 
 def test_a_new_ledger_has_the_columns_that_the_code_knows(url: str) -> None:
-    import sqlalchemy as sa
-
     engine = database_of(url).connect("read")
     found = sa.MetaData()
     found.reflect(engine)
@@ -188,20 +208,60 @@ def test_an_entry_that_somebody_else_stored_is_not_stored_twice(url: str) -> Non
             writer.append([MORE])
 
 
-def test_a_stopped_server_loses_nothing_and_the_writer_must_open_again(url: str, server: Server) -> None:
+def test_a_writer_goes_on_after_the_server_was_stopped_and_started(url: str, server: Server) -> None:
     last = Entry(MORE.seq + 1, Cancel("anna", 1), (Accepted(),))
     with Ledger.open(url, readonly=False) as writer:
         writer.append([MORE])
         server.stop("immediate")
-        with pytest.raises(LedgerError, match="open the ledger again"):
-            writer.append([last])
+        for _ in range(2):
+            with pytest.raises(LostError, match=r"nothing is stored twice|start it"):
+                writer.append([last])
         server.start()
-        with pytest.raises(LedgerError, match="stored or not; open the ledger again"):
-            writer.append([last])
-    with Ledger.open(url, readonly=False) as writer:
-        assert len(writer) == MORE.seq
         writer.append([last])
+        assert len(writer) == last.seq
+        with pytest.raises(LedgerError, match="another process is writing"):
+            Ledger.open(url, readonly=False)  # the lock was taken again
     assert audit(url).entries == last.seq
+
+
+def test_what_was_stored_although_the_connection_was_lost_is_not_stored_twice(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = ledger_at(server.database(), ENTRIES[:-2])
+    with Ledger.open(url, readonly=False) as writer:
+        writer.sign_with(SIGNER)
+        assert writer._writer is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(writer._writer, "transaction", cut_behind(writer._writer, url))
+            with pytest.raises(LostError):
+                writer.append(ENTRIES[-2:-1])
+        writer.append(ENTRIES[-2:-1])
+        assert len(writer) == len(ENTRIES) - 1
+        writer.sign()
+        writer.append(ENTRIES[-1:])
+        writer.sign()
+    report = audit(url)
+    assert report.ok
+    assert (report.entries, report.checkpoints) == (len(ENTRIES), 2)
+
+
+def test_a_writer_that_lost_its_connection_does_not_write_behind_somebody_else(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Entry(MORE.seq, Cancel("ben", 1), (Accepted(),))
+    with Ledger.open(url, readonly=False) as writer:
+        assert writer._writer is not None
+        Server.execute(url, CUT)
+        with pytest.raises(LostError):
+            writer.append([MORE])
+        with Ledger.open(url, readonly=False) as second:
+            second.append([other])
+            with pytest.raises(LostError, match="another process is writing"):
+                writer.append([MORE])
+        for _ in range(2):
+            with pytest.raises(LedgerError, match="stored other entries behind entry"):
+                writer.append([MORE])
+    assert audit(url).entries == other.seq
 
 
 def test_the_lock_of_a_killed_writer_is_free(url: str) -> None:
