@@ -230,7 +230,7 @@ def grow(entries: Sequence[Entry], count: int, folder: Path) -> str:
     with Ledger.create(target) as ledger:
         ledger.append([shell])
         while len(ledger) < count:
-            parts = _renumbered(rest, len(ledger) + 1, min(stretch, count - len(ledger)))
+            parts = renumbered(rest, len(ledger) + 1, min(stretch, count - len(ledger)))
             took = timed(sum(map(len, parts)), len(parts), partial(deque, map(ledger.append, parts), 0))
             turns.append(took)
             print(f"  {len(ledger):,} entries: {took.done / took.cpu:,.0f} a CPU second", file=sys.stderr, flush=True)
@@ -243,7 +243,7 @@ def grow(entries: Sequence[Entry], count: int, folder: Path) -> str:
     )
 
 
-def _renumbered(entries: Sequence[Entry], first: int, count: int) -> list[list[Entry]]:
+def renumbered(entries: Sequence[Entry], first: int, count: int) -> list[list[Entry]]:
     """`count` entries in thousands, numbered on from `first`, the same ones over and over."""
     again = [msgspec.structs.replace(entries[(seq - 2) % len(entries)], seq=seq) for seq in range(first, first + count)]
     return [again[start : start + 1000] for start in range(0, count, 1000)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from market.events import Corrected, Entry, Rejected, Settled, Traded
+from market.journal import holding
 from market.orders import AdvanceClock, MarketSettings, RecordMeter
 from market.settlement import Statement, correct, settle, tariff
 from market.slots import NS, parse_time
@@ -13,6 +14,10 @@ from market.slots import NS, parse_time
 if TYPE_CHECKING:
     import pandas as pd
 
+TRADING = holding("advance_clock", "traded")
+"""Of which entries `trades_frame` is made."""
+SETTLING = holding("record_meter", "settled", "corrected")
+"""Of which entries `owings` is made."""
 _TRADE = [*Traded.__struct_fields__]
 
 

@@ -6,7 +6,8 @@ can read two meanings into it. Fields at their default are left out; a body that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -99,6 +100,20 @@ def _checked(entry: Entry, seq: int | None) -> bytes:
     except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise JournalError(f"has no canonical form: {error}", seq) from error
     return body
+
+
+def holding(*kinds: str) -> Callable[[bytes], object]:
+    """Tells true of canonical bytes if, and only if, their command or one of their events is of these types.
+
+    In JSON a text cannot look like that: its quotation marks are escaped.
+    """
+    return re.compile(b'"type":"(?:%s)"' % "|".join(map(re.escape, kinds)).encode()).search
+
+
+def naming(text: str) -> Callable[[bytes], bool]:
+    """Tells true of canonical bytes if a text stands in them as a key or a value of its own."""
+    spelled = msgspec.json.encode(text)
+    return lambda body: spelled in body
 
 
 def leaf(body: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """A ledger's trades, settlements, postings and balances, row by row in market units, under a condition.
 
 Postings and balances are asked of the database; trades and settlements are read from the journal, some thousand entries
-at a time, so that a ledger of any length fits into memory.
+at a time, so that a ledger of any length fits into memory. Entries without any are not decoded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from market import schema
 from market.events import Entry, Rejected, Traded
-from market.frames import Owed, owings
+from market.frames import SETTLING, TRADING, Owed, owings
 from market.ledger import LedgerError
 from market.orders import AdvanceClock, MarketSettings
 from market.slots import NS, format_time
@@ -56,8 +56,12 @@ def rows(ledger: Ledger, kind: str, condition: Condition) -> Iterator[Row]:
     settings = ledger.meta().market
     if settings is None:
         raise LedgerError(f"{ledger.name}: holds no market yet; its first command must create one")
-    read: dict[str, Callable[..., Iterator[Row]]] = {"trades": _trades, "settlements": _settlements}
-    return (row for row in read[kind](ledger.entries(), settings) if condition.matches(row))
+    read: dict[str, tuple[Callable[..., Iterator[Row]], Callable[[bytes], object]]] = {
+        "trades": (_trades, TRADING),
+        "settlements": (_settlements, SETTLING),
+    }
+    made, where = read[kind]
+    return (row for row in made(ledger.entries(where=where), settings) if condition.matches(row))
 
 
 def _stored(ledger: Ledger, kind: str, condition: Condition) -> Iterator[Row]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from market.events import Corrected, Curtailed, Lost, Settled, Traded
 from market.frames import refused
+from market.journal import holding, naming
 from market.ledger import LedgerError
 from market.orders import MarketSettings, RecordMeter
 from market.settlement import correct, imbalance_money, tariff
@@ -102,7 +103,9 @@ def state(ledger: Ledger, participant: str, month: str, corrections: tuple[int, 
     if settings is None:
         raise StatementError(f"{ledger.name}: holds no market yet; its first command must create one")
     maker = _Maker(participant, month, settings)
-    for entry in ledger.entries():
+    runs, others = holding("settled", "corrected"), holding("traded", "curtailed", "lost", "record_meter")
+    named = naming(participant)
+    for entry in ledger.entries(where=lambda body: runs(body) or (named(body) and others(body))):
         if isinstance(entry.command, RecordMeter) and not refused(entry):
             maker.read.setdefault(entry.command.slot, set()).update(entry.command.readings)
         for event in entry.events:

@@ -5,7 +5,7 @@ Everything in it follows from the journal; postings are kept beside it so that a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from market import journal, keyring, schema
 from market.database import Database, LostError, Writer, database_of
 from market.events import Entry
-from market.frames import settlements_frame, trades_frame
+from market.frames import SETTLING, TRADING, settlements_frame, trades_frame
 from market.keyring import KeyRow
 from market.ledger import LedgerError, Posting, fold, market_settings, postings, require_zero_sums
 from market.merkle import Log, Tree
@@ -259,10 +259,15 @@ class Ledger:
         for rows in self._journal_pages(first):
             yield [_entry(seq, body) for seq, body, _ in rows]
 
-    def entries(self, first: int = 1) -> Iterator[Entry]:
-        """Every entry from `first` on, in order. Raises JournalError with the seq of a damaged one."""
-        for seq, body, _ in self.bodies(first):
-            yield _entry(seq, body)
+    def entries(self, first: int = 1, where: Callable[[bytes], object] | None = None) -> Iterator[Entry]:
+        """Every entry from `first` on, in order. Raises JournalError with the seq of a damaged one.
+
+        With `where` only those of whose canonical bytes it says so, see `journal.holding`; others are not decoded.
+        """
+        for rows in self._journal_pages(first):
+            for seq, body, _ in rows:
+                if where is None or where(body):
+                    yield _entry(seq, body)
 
     def postings(self, first: int = 1) -> Iterator[PostingRow]:
         """(seq, line, account, asset, amount) of every posting from entry `first` on. Checks the sums as it reads.
@@ -292,13 +297,13 @@ class Ledger:
 
     def trades(self) -> pd.DataFrame:
         """One row per trade: seq, time, delivery (UTC), then the fields of `market.events.Traded` in market units."""
-        return trades_frame(self.entries(), self._settings())
+        return trades_frame(self.entries(where=TRADING), self._settings())
 
     def settlements(self) -> pd.DataFrame:
         """One row per participant and settled slot, the utility included, in market units; `estimated` where no
         meter reading was known.
         """
-        return settlements_frame(self.entries(), self._settings())
+        return settlements_frame(self.entries(where=SETTLING), self._settings())
 
     def _checkpoint(self, tree: Tree) -> list[dict[str, Any]]:
         """The row of a checkpoint over the tree, none without a key."""

@@ -170,3 +170,24 @@ def test_a_text_that_looks_like_a_large_number_is_written() -> None:
 def test_the_leaf_is_the_hash_of_rfc_6962() -> None:
     # RFC 6962 prefixes a leaf with a zero byte; this is the known hash of an empty leaf.
     assert journal.leaf(b"").hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+
+
+def texts_in(value: object) -> list[str]:
+    """Every text in a value of JSON, keys too."""
+    if isinstance(value, dict):
+        return [text for pair in value.items() for part in pair for text in texts_in(part)]
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in texts_in(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_marks_find_the_entries_of_a_type_or_a_name_and_no_others() -> None:
+    trades, home = journal.holding("advance_clock", "traded"), journal.naming("anna")
+    for entry in day.entries():
+        body = journal.encode(entry)
+        kinds = {told.__struct_config__.tag for told in (entry.command, *entry.events)}
+        assert bool(trades(body)) == bool(kinds & {"advance_clock", "traded"})
+        assert home(body) == ("anna" in texts_in(msgspec.to_builtins(entry)))
+    liar = Entry(1, Cancel('"type":"traded"', 1), (Rejected("BAD_NAME", '"anna"', ""),))
+    assert not trades(journal.encode(liar))
+    assert not home(journal.encode(liar))
