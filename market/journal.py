@@ -21,6 +21,8 @@ _encoder = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(Entry)
 _DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_NUMBER = b"0" * 16
+_RUN = 500
+"""Entries that are decoded and encoded again at once: more of them would not stay in the processor's cache between."""
 
 
 class JournalError(ValueError):
@@ -65,6 +67,16 @@ def encode_all(entries: Sequence[Entry]) -> list[bytes]:
 
 def decode_all(bodies: Sequence[bytes]) -> list[Entry] | None:
     """The entries of canonical bytes, None if a single one of them is not canonical; then `decode` tells which."""
+    entries: list[Entry] = []
+    for start in range(0, len(bodies), _RUN):
+        found = _decode_run(bodies[start : start + _RUN])
+        if found is None:
+            return None
+        entries += found
+    return entries
+
+
+def _decode_run(bodies: Sequence[bytes]) -> list[Entry] | None:
     try:
         text = b"\n".join(bodies) + b"\n"
         entries = _decoder.decode_lines(text)

@@ -19,7 +19,7 @@ from market.database import Database, LostError, Writer, database_of
 from market.events import Entry
 from market.frames import SETTLING, TRADING, settlements_frame, trades_frame
 from market.keyring import KeyRow
-from market.ledger import LedgerError, Posting, fold, market_settings, postings, require_zero_sums
+from market.ledger import MOVING, LedgerError, Posting, fold, market_settings, postings, require_zero_sums
 from market.merkle import Log, Tree
 from market.notes import Checkpoint, NoteError, Signer
 from market.notes import sign as signed_note
@@ -134,6 +134,8 @@ class Ledger:
             if entry.seq != seq:
                 raise LedgerError(f"{self.name}: entry {seq} is next, not {entry.seq}")
             market = market or _creation(entry)
+            if MOVING.isdisjoint(map(type, entry.events)):
+                continue
             if caused := postings(entry, market.settings if market else None):
                 moved += [(seq, line, *posting) for line, posting in enumerate(caused)]
         bodies = journal.encode_all(entries)
