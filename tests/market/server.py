@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -50,13 +49,11 @@ class Server:
         options = f"-h 127.0.0.1 -p {self.port} -k {self.folder} {self._settings}"
         log = str(self.folder / "log")
         self._run("pg_ctl", "start", "-w", "-s", "-D", str(self._data), "-l", log, "-o", options)
-        self.pid = int((self._data / "postmaster.pid").read_text(encoding="utf-8").split()[0])
 
     def stop(self, how: str = "fast") -> None:
         self._run("pg_ctl", "stop", "-w", "-s", "-m", how, "-D", str(self._data))
 
     def close(self) -> None:
-        os.kill(self.pid, signal.SIGINT)
         self.stop("immediate")
         shutil.rmtree(self.folder)
 

@@ -199,6 +199,17 @@ def test_a_damaged_or_newer_schema_is_refused(url: str, statement: str, message:
             Ledger.open(url, readonly=readonly)
 
 
+def test_a_server_that_only_reads_refuses_writers_and_is_audited(url: str) -> None:
+    Server.execute(url, f"ALTER DATABASE {url.rpartition('/')[2]} SET default_transaction_read_only = on")
+    with Ledger.open(url, readonly=False) as writer:
+        for _ in range(2):
+            with pytest.raises(LedgerError, match="may not be written; the server is read-only"):
+                writer.append([MORE])
+    report = audit(url)
+    assert report.ok
+    assert report.entries == len(ENTRIES)
+
+
 def test_an_entry_that_somebody_else_stored_is_not_stored_twice(url: str) -> None:
     with Ledger.open(url, readonly=False) as writer:
         Server.execute(url, f"INSERT INTO journal VALUES ({MORE.seq}, '', '')")
