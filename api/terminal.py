@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
+import os
+import re
 import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.layout import Layout
 from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
 from api.client import AsyncClient
 from api.console import out
-from api.trader import Trader, ct, kwh
+from api.trader import DEPTH, Trader, ct, kwh
+from market.slots import NS, format_time
 
-TAPE = 8
-"""Trades that are shown."""
-SHOWN = 3
-"""Slots whose books are shown beside each other."""
+TAPE = 40
+"""Trades that are kept for the screen."""
+PANEL = 42
+"""Characters that the book of a slot is wide; as many slots are shown as fit beside each other."""
 REFRESH = 0.2
 """Seconds between two pictures."""
+SEQUENCE = re.compile(r"\x1b(?:\[[0-9;]*[A-Za-z~]|O[A-Z])")
+"""What a terminal sends for a key without a sign, such as an arrow."""
 LEAVE = {"quit", "exit", "q"}
 
 
@@ -41,24 +48,30 @@ async def plain(client: AsyncClient) -> None:
 async def screen(client: AsyncClient) -> None:
     """Pictures of the market until somebody leaves with quit, Ctrl-C or Ctrl-D. Needs a POSIX terminal."""
     trader, view = Trader(client), Screen()
-    tape = asyncio.create_task(view.watch(client))
+    tape = asyncio.create_task(view.watch(trader))
     loop, keys = asyncio.get_running_loop(), asyncio.Queue[str]()
+    decoder, source = codecs.getincrementaldecoder("utf-8")("replace"), sys.stdin.fileno()
+
+    def pressed() -> None:
+        data = os.read(source, 4096)
+        keys.put_nowait(SEQUENCE.sub("", decoder.decode(data)) if data else "\x04")
+
     try:
-        with _keys(), Live(view.picture(trader), console=out(), screen=True, auto_refresh=False) as live:
-            loop.add_reader(sys.stdin, lambda: keys.put_nowait(sys.stdin.read(1)))
+        with _keys(), Live(view.picture(trader, out()), console=out(), screen=True, auto_refresh=False) as live:
+            loop.add_reader(source, pressed)
             while True:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(REFRESH):
-                        line = view.key(await keys.get())
-                        if line is not None and line.strip().lower() in LEAVE:
+                        typed = await keys.get()
+                    for line in filter(None, map(view.key, typed)):
+                        if line.strip().lower() in LEAVE:
                             return
-                        if line:
-                            view.answer = Text(f"> {line}"), await trader.say(line)
+                        view.answer = Text(f"> {line}"), await trader.say(line)
                 if tape.done():
                     tape.result()
-                live.update(view.picture(trader), refresh=True)
+                live.update(view.picture(trader, out()), refresh=True)
     finally:
-        loop.remove_reader(sys.stdin)
+        loop.remove_reader(source)
         tape.cancel()
 
 
@@ -70,19 +83,20 @@ class Screen:
         self.answer: tuple[RenderableType, ...] = (Text("type help and Enter", "dim"),)
         self.tape: deque[str] = deque(maxlen=TAPE)
 
-    async def watch(self, client: AsyncClient) -> None:
-        """Keep the tape, until the client is closed. Raises what ended it."""
-        async for trade in client.events("trades"):
+    async def watch(self, trader: Trader) -> None:
+        """Keep the tape, latest first, until the client is closed. Raises what ended it."""
+        async for trade in trader.client.events("trades"):
             if trade["type"] == "trade":
-                source = trade["source"] or "-"
-                self.tape.append(f"{trade['slot']}  {kwh(trade['quantity'])} kWh  {ct(trade['price'])} ct  {source}")
+                energy, price = f"{kwh(trade['quantity'])} kWh", f"{ct(trade['price'])} ct/kWh"
+                delivery, source = trader.clock(trade["slot"]), trade["source"] or "-"
+                self.tape.appendleft(f"{trade['time'][11:16]}  for {delivery}  {energy:>12}  {price:>13}  {source}")
 
     def key(self, key: str) -> str | None:
         """A key was pressed: the line if it is finished, `quit` at the end of input."""
         if key in ("\n", "\r"):
             line, self.typed = self.typed, ""
             return line
-        if key in ("", "\x04"):
+        if key == "\x04":
             return "quit"
         if key in ("\x7f", "\b"):
             self.typed = self.typed[:-1]
@@ -90,21 +104,27 @@ class Screen:
             self.typed += key
         return None
 
-    def picture(self, trader: Trader) -> RenderableType:
-        """The whole screen."""
-        view = trader.client.view
-        slots = sorted(view.slots)[:SHOWN]
+    def picture(self, trader: Trader, console: Console) -> RenderableType:
+        """The whole screen. The line being typed is always there; books and tape share what the answer leaves."""
+        client = trader.client
+        slots = sorted(client.view.slots)[: max(1, console.width // PANEL)]
         books = Columns([Panel(trader.levels(slot)) for slot in slots]) if slots else Text("no slot trades now")
-        welcome = trader.client.welcome
+        welcome = client.welcome
         who = (welcome.participant or welcome.role) if welcome else ""
-        state = "" if trader.client.connected else "   NOT CONNECTED, trying again"
-        return Group(
-            Text(f"{welcome.market if welcome else ''}  {view.time}  {who}{state}", "bold"),
-            books,
-            Panel(Text("\n".join(self.tape) or "no trade yet"), title="trades"),
-            *self.answer,
-            Text(f"> {self.typed}▏"),
+        state = "" if client.connected else "   NOT CONNECTED, trying again"
+        now = format_time(client.now // NS * NS)[:16].replace("T", " ")
+        room = max(2, console.height - 2)
+        said = min(room // 2, len(console.render_lines(Group(*self.answer))))
+        book = min(2 * (room - said) // 3, DEPTH + 5)
+        picture = Layout()
+        picture.split_column(
+            Layout(Text(f"{welcome.market if welcome else ''}  {now} UTC  {who}{state}", "bold"), size=1),
+            Layout(books, size=max(1, book)),
+            Layout(Panel(Text("\n".join(self.tape) or "no trade yet"), title="trades")),
+            Layout(Group(*self.answer), size=max(1, said)),
+            Layout(Text(f"> {self.typed}▏"), size=1),
         )
+        return picture
 
 
 @contextmanager

@@ -21,6 +21,8 @@ account               balances, contracts and forecast
 slots                 open slots and their gate closures
 book [SLOT]           levels of price
 help, quit"""
+ANY = 100_000_000
+"""More energy than a feeder carries in a slot: that is the utility [Wh]."""
 DEPTH = 8
 """Levels of a side that are shown."""
 
@@ -107,10 +109,9 @@ class Trader:
 
     async def _slots(self, _: list[str]) -> Table:
         table = Table("slot", "delivery", "closes in", "bid ct", "ask ct", box=None)
-        for slot, times in sorted(self.client.view.slots.items()):
+        for slot in sorted(self.client.view.slots):
             book = self.client.view.levels(slot)
-            left = max(0, times.gate - self.client.now) // NS
-            table.add_row(str(slot), self.clock(slot), f"{left // 60}:{left % 60:02}", ct(book.bid), ct(book.ask))
+            table.add_row(str(slot), self.clock(slot), self._left(slot), ct(book.bid), ct(book.ask))
         return table
 
     async def _book(self, words: list[str]) -> Table:
@@ -124,15 +125,24 @@ class Trader:
     def levels(self, slot: int) -> Table:
         """The best levels of a slot."""
         book = self.client.view.levels(slot)
-        table = Table("bid kWh", "bid ct", "ask ct", "ask kWh", title=f"delivery {self.clock(slot)}", box=None)
+        title = f"delivery {self.clock(slot)}, closes in {self._left(slot)}"
+        table = Table("bid kWh", "bid ct", "ask ct", "ask kWh", title=title, box=None)
         bids = sorted(book.bids.items(), reverse=True)[:DEPTH]
         asks = sorted(book.asks.items())[:DEPTH]
         for place in range(max(len(bids), len(asks))):
             bid = bids[place] if place < len(bids) else None
             ask = asks[place] if place < len(asks) else None
-            left = ("", "") if bid is None else (kwh(bid[1]), ct(bid[0]))
-            table.add_row(*left, *(("", "") if ask is None else (ct(ask[0]), kwh(ask[1]))))
+            left = ("", "") if bid is None else (amount(bid[1]), ct(bid[0]))
+            table.add_row(*left, *(("", "") if ask is None else (ct(ask[0]), amount(ask[1]))))
         return table
+
+    def _left(self, slot: int) -> str:
+        """Time of ours until the gate of an open slot closes, M:SS."""
+        times, welcome = self.client.view.slots.get(slot), self.client.welcome
+        if times is None or welcome is None:
+            return "0:00"
+        left = int(max(0, times.gate - self.client.now) / NS / welcome.speed)
+        return f"{left // 60}:{left % 60:02}"
 
     def slot(self, word: str = "") -> int:
         """A slot by its number or its time of delivery; without either the next one to close. Raises SayingError."""
@@ -176,3 +186,8 @@ def ct(value: int | None) -> str:
 def kwh(value: int) -> str:
     """Energy in kWh."""
     return f"{value / 1000:.3f}"
+
+
+def amount(value: int) -> str:
+    """Energy of a level in kWh; the utility takes and gives any."""
+    return kwh(value) if value < ANY else "any"

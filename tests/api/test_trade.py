@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -60,13 +63,44 @@ def test_the_screen_shows_the_book_what_is_typed_and_the_answer(live: Live) -> N
             screen.key("b")
             console = Console(width=140)
             with console.capture() as capture:
-                console.print(screen.picture(trader))
+                console.print(screen.picture(trader, console))
             assert screen.key("\x04") == "quit"
             return capture.get()
 
     shown = asyncio.run(main())
     for part in ("delivery", "bid kWh", "the answer", "> b", "home-002"):
         assert part in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
+def test_on_a_terminal_whole_lines_may_be_typed_at_once(live: Live) -> None:
+    import pty
+    import termios
+
+    token = live.tokens.issue("participant", "home-003")
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(ours, (24, 90))
+    before = termios.tcgetattr(theirs)
+    command = [sys.executable, "-m", "api", "trade", live.url]
+    paths = os.environ | {"WATTBOOK_TOKEN": token, "TERM": "xterm"}
+    shown, typed = "", ["grüße \x1b[A\n", "buy 0.5 1\n", "quit\n"]
+    wanted = ["delivery", "no command 'grüße'", "0.500 kWh rest as #"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=paths) as process:
+        end = time.monotonic() + SECONDS
+        while wanted and time.monotonic() < end:
+            if select.select([ours], [], [], 1.0)[0]:
+                shown += os.read(ours, 65536).decode(errors="replace")
+            if wanted[0] in shown:
+                del wanted[0]
+                os.write(ours, typed.pop(0).encode())
+        assert not wanted, shown[-2000:]
+        while process.poll() is None and time.monotonic() < end:
+            if select.select([ours], [], [], 0.1)[0]:
+                os.read(ours, 65536)
+        assert process.returncode == 0
+    assert termios.tcgetattr(theirs)[3] == before[3]
+    os.close(ours)
+    os.close(theirs)
 
 
 SELLERS = enumerate(["zip", "gd", "aa", "truthful", "zi_c", "roth_erev", "shaver"], 1)
