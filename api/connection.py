@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from secrets import randbelow
-from typing import Self
+from typing import Any, Self
 from weakref import WeakSet
 
 import msgspec
@@ -115,7 +115,8 @@ class Connection:
         self.welcome: Welcome | None = None
         self._auth = {"op": "auth", "token": token, "cancel_on_disconnect": cancel_on_disconnect, "id": "auth"}
         self._channels: dict[str, None] | None = None if channels is None else dict.fromkeys(channels)
-        self._patience, self._backoff, self._tls = patience, backoff, tls
+        self._patience, self._backoff = patience, backoff
+        self._tls: dict[str, Any] = {} if tls is None else {"ssl": tls}
         self._numbers = count(1)
         self._pending: dict[str, _Pending] = {}
         self._listeners: WeakSet[Events] = WeakSet()
@@ -214,7 +215,7 @@ class Connection:
                 made = self.connections
                 try:
                     async with connect(self.url, max_size=None, compression=None, open_timeout=self._patience,
-                                       close_timeout=1.0, ping_interval=None, ssl=self._tls) as socket:  # fmt: skip
+                                       close_timeout=1.0, ping_interval=None, **self._tls) as socket:  # fmt: skip
                         await self._talk(socket)
                 except InvalidStatus as error:
                     if 400 <= error.response.status_code < 500:

@@ -132,6 +132,8 @@ class Engine:
         """
         with ThreadPoolExecutor(1, "ledger") as disk:
             beat, store = asyncio.create_task(self._beat(disk)), asyncio.create_task(self._store(disk))
+            for part in (beat, store):
+                part.add_done_callback(self._broken)
             try:
                 await self._play()
             finally:
@@ -145,6 +147,12 @@ class Engine:
                 self.done.set()
         if self._failure is not None:
             raise self._failure
+
+    def _broken(self, part: asyncio.Task[None]) -> None:
+        """A part has ended; if it broke, the market cannot go on without it."""
+        if not part.cancelled() and part.exception() is not None:
+            self._failure = self._failure or part.exception()
+            self.stop()
 
     def stop(self) -> None:
         """End the market as soon as what is being carried out is on the disk; what waits is refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -55,13 +56,29 @@ def serve(
     pace = _pace(speed)
     if log:
         logs.begin()
-    if (tls_cert is None) != (tls_key is None):
-        raise CommandError(Exit.INPUT, "--tls-cert and --tls-key go together; give both files")
+    _require_pair(tls_cert, tls_key)
     chosen = load(scenario).changed(**{"time.days": days, "time.slots": None})
     if seed is not None:
         chosen = chosen.changed(seed=seed)
     path = db or Path("runs") / f"{chosen.name}-live.db"
     live.serve(MarketModel(chosen), path, pace, live.Door(host, port, tls_cert, tls_key, tuple(allow_origin or ())))
+
+
+def _require_pair(cert: Path | None, key: Path | None) -> None:
+    """Raises CommandError unless these are a certificate and its key, or neither is given."""
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        raise CommandError(Exit.INPUT, "--tls-cert and --tls-key go together; give both files")
+    options = {"--tls-cert": cert, "--tls-key": key}
+    if missing := [f"{option}: there is no file {path}" for option, path in options.items() if not path.is_file()]:
+        raise CommandError(Exit.INPUT, *missing)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+    except ssl.SSLError as error:
+        raise CommandError(
+            Exit.INPUT, f"--tls-cert: {cert} and {key} are no certificate and its key in PEM ({error.reason})"
+        ) from error
 
 
 def _pace(text: str) -> float:

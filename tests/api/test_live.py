@@ -167,6 +167,22 @@ def test_the_page_and_its_parts_are_served_without_any_other_host(live: Live) ->
     assert not re.search(r'(?:src|href)="(?:https?:)?//', page.text)
 
 
+def hear_a_part_break(folder: Path, part: str) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the part broke")
+
+    with running(folder) as live, live.connect() as client:
+        setattr(live.server.engine.hub, part, broken)
+        with pytest.raises(ConnectionClosed, match="STOPPED"):
+            client.until("nothing")
+
+
+@pytest.mark.parametrize("part", ["beat", "publish"])
+def test_a_market_of_which_a_part_breaks_stops_and_says_why(tmp_path: Path, part: str) -> None:
+    with pytest.raises(AssertionError, match="the part broke"):
+        hear_a_part_break(tmp_path, part)
+
+
 def test_the_grid_is_told_after_each_gate_closure(live: Live) -> None:
     with live.connect("observer") as client:
         client.say({"op": "subscribe", "channels": ["grid"]})
