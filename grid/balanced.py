@@ -115,7 +115,7 @@ class BalancedPoint:
         self._levels = np.zeros((tree.LEVEL_ROWS, n))
         self._work: NDArray[np.complex128] = np.zeros((tree.WORK_ROWS, n), dtype=np.complex128)
         nothing = np.zeros_like(baseline)
-        self._seen = np.append(nothing, tree.UNKNOWN)
+        self._seen = np.concatenate([nothing, np.full(n, tree.UNKNOWN)])
         np.add.at(self._levels[tree.ENERGY], net.connection, baseline)
         np.add.at(self._levels[tree.REACTIVE], net.connection, reactive * wires.per_wh)
         self._work[tree.BASE] = net.flat()
@@ -131,7 +131,7 @@ class BalancedPoint:
     def solve(self, schedule: Ints) -> bool:
         net = self._wires.network
         found: bool = tree.state_at(
-            net.tree, net.net, net.connection, self._levels, self._work, schedule, self._wires.per_wh
+            net.tree, net.net, net.connection, net.members, self._levels, self._work, schedule, self._wires.per_wh
         )
         return found
 
@@ -165,7 +165,7 @@ class BalancedPoint:
             return lots, ""
         net = wires.network
         admitted, code = tree.fit(
-            net.tree, net.net, wires.squares, net.connection, self._levels, self._work, schedule, self._seen,
-            wires.per_wh, up, down, lots, lot,
+            net.tree, net.net, wires.squares, net.connection, net.members, self._levels, self._work, schedule,
+            self._seen, wires.per_wh, up, down, lots, lot,
         )  # fmt: skip
         return admitted, wires.name(code)

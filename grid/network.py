@@ -1,7 +1,9 @@
 """A feeder in per unit as a tree: what the compiled power flow sweeps over.
 
 Every bus but the source has exactly one branch towards it, so a bus and its branch share one *position*: positions
-count the buses from the source outwards (position 0), a parent before its children. All branches have one form, the
+count the buses from the source outwards (position 0), a parent before its children. What hangs on one branch of the
+source is an *arm*: positions without a gap, on which nothing depends that happens in another arm, since the source
+holds its voltage. All branches have one form, the
 pi model of power-grid-model: a series admittance y, half a shunt sh at each end, and a real tap at each end (a line's
 taps are 1; a transformer's from-side has 1/k). With p the parent and c the child,
 
@@ -40,8 +42,9 @@ class Network:
     branch: Ints
     """(N,) the branch that feeds each position, -1 at the source."""
     tree: Ints
-    """(4, N) parent position (-1 at the source); 1 where the branch is limited in power, 0 where in current; the
-    skeleton's positions and their parents in the skeleton, its size first (see `_skeleton`)."""
+    """(10, N) parent position (-1 at the source); 1 where the branch is limited in power, 0 where in current; the
+    skeleton's positions and their parents in the skeleton, its size first (see `_skeleton`); begin and end of the arm
+    that a position is in, in the tree, in the skeleton and in `members` (see `_arms`)."""
     net: Complexes
     """(7, N) multiplier and inverse pivot of the elimination, y, sh, the taps as a_p + j a_c, and multiplier and
     inverse pivot of the skeleton."""
@@ -53,6 +56,8 @@ class Network:
     """(N,) current of 1 pu at each position [A]."""
     connection: Ints
     """(C,) position of each connection."""
+    members: Ints
+    """(C,) connections by position."""
 
     @property
     def parent(self) -> Ints:
@@ -93,22 +98,27 @@ def build(feeder: Feeder) -> Network:
         limit[1:] = rating[branch[1:]]
         _eliminate(parent, net)
     connection = position[feeder.connection_bus]
+    members = np.argsort(connection, kind="stable")
+    skeleton = _skeleton(parent, net, connection)
     return Network(
         feeder=feeder,
         bus=bus,
         position=position,
         branch=branch,
-        tree=np.stack([parent, is_power, *_skeleton(parent, net, connection)]),
+        tree=np.stack(
+            [parent, is_power, *skeleton, *_arms(parent, skeleton[0][: skeleton[1][0]], connection[members])]
+        ),
         net=net,
         reversed=child_is_from,
         rating=limit,
         base_a=BASE_VA / np.sqrt(3) / feeder.u_rated_v[bus],
         connection=connection,
+        members=members,
     )
 
 
 def order(n: int, source: int, first: Ints, second: Ints) -> tuple[Ints, Ints, Ints]:
-    """Buses breadth first from the source, with the parent position and the branch of each."""
+    """Buses arm by arm, each breadth first from the source, with the parent position and the branch of each."""
     ends: list[list[tuple[int, int]]] = [[] for _ in range(n)]
     for branch, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
         ends[a].append((b, branch))
@@ -120,7 +130,28 @@ def order(n: int, source: int, first: Ints, second: Ints) -> tuple[Ints, Ints, I
                 order.append(other)
                 parent.append(place)
                 via.append(branch)
-    return np.array(order, dtype=np.int64), np.array(parent, dtype=np.int64), np.array(via, dtype=np.int64)
+    arm = list(range(n))
+    for place in range(1, n):
+        if parent[place] > 0:
+            arm[place] = arm[parent[place]]
+    sorted_ = np.argsort(arm, kind="stable")
+    rank = np.empty(n, dtype=np.int64)
+    rank[sorted_] = np.arange(n)
+    above = np.array(parent, dtype=np.int64)[sorted_]
+    above[1:] = rank[above[1:]]
+    return np.array(order, dtype=np.int64)[sorted_], above, np.array(via, dtype=np.int64)[sorted_]
+
+
+def _arms(parent: Ints, skeleton: Ints, connections: Ints) -> Ints:
+    """(6, N) begin and end of every position's arm among the positions, those of the skeleton and of connections."""
+    first = np.arange(len(parent))
+    for j in range(1, len(parent)):
+        if parent[j] > 0:
+            first[j] = first[parent[j]]
+    end = np.searchsorted(first, first, side="right")
+    first[0] = end[0] = 1  # the source is in none
+    places = [(np.searchsorted(among, first), np.searchsorted(among, end)) for among in (skeleton, connections)]
+    return np.stack([first, end, *(edge for edges in places for edge in edges)])
 
 
 def branches(feeder: Feeder) -> tuple[Complexes, Complexes, Floats, Floats, Floats]:

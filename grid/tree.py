@@ -18,6 +18,8 @@ SLACK = 1e-9  # of every limit: so much is kept free, and so much a value alread
 
 # Rows of `tree`: the skeleton's positions and their parents; at the source, SKELETON_PARENT holds the skeleton's size.
 SKELETON, SKELETON_PARENT = 2, 3
+# Rows of `tree`: where the arm of a position begins and ends, among positions, in the skeleton, in `members`.
+ARM, ARM_END, KEPT, KEPT_END, MEMBERS, MEMBERS_END = 4, 5, 6, 7, 8, 9
 # Kinds of limits: rows of `bounds` and of the codes `kind * N + position`.
 LOW, HIGH, NEAR, FAR, KINDS = 0, 1, 2, 3, 4
 NONE, DIVERGED = -1, -2
@@ -26,7 +28,7 @@ NONE, DIVERGED = -1, -2
 BASE, NOW, INNER, OUTER, TRIAL, LOAD, CURRENT, WORK_ROWS = 0, 1, 2, 3, 4, 5, 6, 7
 # Rows of `levels` (float, per slot): baseline energy [Wh], baseline reactive power [pu], limits loosened to `seen`.
 ENERGY, REACTIVE, LOOSE, LEVEL_ROWS = 0, 1, 2, 2 + KINDS
-# What is known of the state at `seen`, the schedule that `work[NOW]` belongs to.
+# What is known of an arm's state at `seen`, the schedule that `work[NOW]` belongs to: at the arm's place behind it.
 UNKNOWN, INSIDE, OUTSIDE, NO_STATE = 0, 1, 2, 3
 
 
@@ -37,22 +39,38 @@ def _square(z):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def solve(tree, net, load, v, current):  # type: ignore[no-untyped-def]  # numba's calling convention
-    """Iterate v <- w + Z conj(s / v) from the given v, in place; returns the steps taken, or -1 if it diverges.
+    """Iterate v <- w + Z conj(s / v) from the given v, in place; returns the most steps that an arm has taken, or -1
+    if one diverges.
+    """
+    most = 1
+    arm = 1
+    while arm < v.shape[0]:
+        steps = _solve_arm(tree, net, load, v, current, arm)
+        if steps < 0:
+            return -1
+        most = max(most, steps)
+        arm = tree[ARM_END, arm]
+    return most
+
+
+@njit(cache=True)
+def _solve_arm(tree, net, load, v, current, arm):  # type: ignore[no-untyped-def]
+    """`solve` for the arm that begins at a position.
 
     Each step is one sweep inwards (currents) and one outwards (voltages) through Y = L D L^T, over the skeleton; the
     buses between follow at the end.
     """
-    kept = tree[SKELETON_PARENT, 0]
+    begin, end = tree[KEPT, arm], tree[KEPT_END, arm]
     for step in range(1, MAX_STEPS + 1):
-        for k in range(1, kept):
+        for k in range(begin, end):
             j = tree[SKELETON, k]
             current[j] = _injected(load[j], v[j])
-        for k in range(kept - 1, 0, -1):
+        for k in range(end - 1, begin - 1, -1):
             j, parent = tree[SKELETON, k], tree[SKELETON_PARENT, k]
             if parent > 0:
                 current[parent] += net[5, j] * current[j]
         worst = 0.0
-        for k in range(1, kept):
+        for k in range(begin, end):
             j = tree[SKELETON, k]
             new = net[6, j] * current[j] + net[5, j] * v[tree[SKELETON_PARENT, k]]
             square = _square(new - v[j])
@@ -62,8 +80,8 @@ def solve(tree, net, load, v, current):  # type: ignore[no-untyped-def]  # numba
         if not worst < 1e4:
             return -1
         if worst < TOLERANCE * TOLERANCE:
-            if kept < v.shape[0]:
-                _expand(tree, net, load, v, current)
+            if end - begin < tree[ARM_END, arm] - arm:
+                _expand(tree, net, load, v, current, arm)
             return step
     return -1
 
@@ -75,15 +93,15 @@ def _injected(load, v):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _expand(tree, net, load, v, current):  # type: ignore[no-untyped-def]
-    """Every voltage from those of the skeleton: one sweep over the whole tree."""
-    n = v.shape[0]
-    for j in range(1, n):
+def _expand(tree, net, load, v, current, arm):  # type: ignore[no-untyped-def]
+    """Every voltage of an arm from those of the skeleton: one sweep over all of it."""
+    end = tree[ARM_END, arm]
+    for j in range(arm, end):
         current[j] = _injected(load[j], v[j])
-    for j in range(n - 1, 0, -1):
+    for j in range(end - 1, arm - 1, -1):
         if tree[0, j] > 0:
             current[tree[0, j]] += net[0, j] * current[j]
-    for j in range(1, n):
+    for j in range(arm, end):
         v[j] = net[1, j] * current[j] + net[0, j] * v[tree[0, j]]
 
 
@@ -109,7 +127,21 @@ def _values(tree, net, v, j):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def inside(tree, net, v, bounds):  # type: ignore[no-untyped-def]
     """Whether every value is within its bounds, which are squared moduli of shape (KINDS, N)."""
-    for j in range(1, v.shape[0]):
+    return _inside(tree, net, v, bounds, 1, v.shape[0])
+
+
+@njit(cache=True)
+def _within(tree, net, v, bounds, arms):  # type: ignore[no-untyped-def]
+    """The same of one or two arms."""
+    one, two = arms
+    if one > 0 and not _inside(tree, net, v, bounds, one, tree[ARM_END, one]):
+        return False
+    return two == 0 or _inside(tree, net, v, bounds, two, tree[ARM_END, two])
+
+
+@njit(cache=True)
+def _inside(tree, net, v, bounds, begin, end):  # type: ignore[no-untyped-def]
+    for j in range(begin, end):
         voltage, near, far = _values(tree, net, v, j)
         square = _square(voltage)
         if square < bounds[LOW, j] or square > bounds[HIGH, j]:
@@ -120,10 +152,10 @@ def inside(tree, net, v, bounds):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _loosen(tree, net, v, bounds, loose):  # type: ignore[no-untyped-def]
-    """Bounds that a value already outside may keep, but not pass; returns whether any value is outside."""
+def _loosen(tree, net, v, bounds, loose, arm):  # type: ignore[no-untyped-def]
+    """Bounds that a value of an arm already outside may keep, but not pass; returns whether any value is outside."""
     outside = False
-    for j in range(1, v.shape[0]):
+    for j in range(arm, tree[ARM_END, arm]):
         voltage, near, far = _values(tree, net, v, j)
         square = _square(voltage)
         loose[LOW, j] = min(bounds[LOW, j], square * (1.0 - 2.0 * SLACK))
@@ -136,7 +168,7 @@ def _loosen(tree, net, v, bounds, loose):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _chord(tree, net, inner, outer, bounds):  # type: ignore[no-untyped-def]
+def _chord(tree, net, inner, outer, bounds, arms):  # type: ignore[no-untyped-def]
     """Share of the way from a state inside to one outside at which the first bound is met, and that bound's code.
 
     All values are taken as straight lines x + t d between the two AC states: |x + t d|^2 = U^2 is the quadratic ratio
@@ -144,21 +176,22 @@ def _chord(tree, net, inner, outer, bounds):  # type: ignore[no-untyped-def]
     """
     n = inner.shape[0]
     first, code = np.inf, NONE
-    for j in range(1, n):
-        from_voltage, from_near, from_far = _values(tree, net, inner, j)
-        to_voltage, to_near, to_far = _values(tree, net, outer, j)
-        for kind in range(KINDS):
-            bound = bounds[kind, j]
-            if kind == LOW:
-                share = _enter(from_voltage, to_voltage - from_voltage, bound)
-            elif kind == HIGH:
-                share = _leave(from_voltage, to_voltage - from_voltage, bound)
-            elif kind == NEAR:
-                share = _leave(from_near, to_near - from_near, bound)
-            else:
-                share = _leave(from_far, to_far - from_far, bound)
-            if share < first - TIE:
-                first, code = share, kind * n + j
+    for arm in arms:
+        for j in range(arm, tree[ARM_END, arm] if arm > 0 else 0):
+            from_voltage, from_near, from_far = _values(tree, net, inner, j)
+            to_voltage, to_near, to_far = _values(tree, net, outer, j)
+            for kind in range(KINDS):
+                bound = bounds[kind, j]
+                if kind == LOW:
+                    share = _enter(from_voltage, to_voltage - from_voltage, bound)
+                elif kind == HIGH:
+                    share = _leave(from_voltage, to_voltage - from_voltage, bound)
+                elif kind == NEAR:
+                    share = _leave(from_near, to_near - from_near, bound)
+                else:
+                    share = _leave(from_far, to_far - from_far, bound)
+                if share < first - TIE:
+                    first, code = share, kind * n + j
     return min(first, 1.0), code
 
 
@@ -184,19 +217,28 @@ def _enter(x, d, bound):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _loads(energy, reactive, schedule, connection, scale, load):  # type: ignore[no-untyped-def]
-    """Net energy of every position [Wh] into the real part of `load`; whole numbers, so exact in any order."""
-    for j in range(load.shape[0]):
-        load[j] = complex(energy[j], -reactive[j])
-    for c in range(schedule.shape[0]):
-        load[connection[c]] += schedule[c]
-    for j in range(load.shape[0]):
+def _touched(tree, inject, withdraw):  # type: ignore[no-untyped-def]
+    """First positions of the arms that two positions are in, 0 for the source and for the same arm once more."""
+    one = tree[ARM, inject] if inject > 0 else 0
+    two = tree[ARM, withdraw] if withdraw > 0 else 0
+    return one, (two if two != one else 0)
+
+
+@njit(cache=True)
+def _loads(tree, connection, members, levels, schedule, scale, load, arm):  # type: ignore[no-untyped-def]
+    """Net energy of an arm's positions [Wh] into the real part of `load`; whole numbers, so exact in any order."""
+    end = tree[ARM_END, arm]
+    for j in range(arm, end):
+        load[j] = complex(levels[ENERGY, j], -levels[REACTIVE, j])
+    for k in range(tree[MEMBERS, arm], tree[MEMBERS_END, arm]):
+        load[connection[members[k]]] += schedule[members[k]]
+    for j in range(arm, end):
         load[j] = complex(load[j].real * scale, load[j].imag)
 
 
 @njit(cache=True)
-def _try(tree, net, levels, work, inject, withdraw, moved, scale, target):  # type: ignore[no-untyped-def]
-    """State with `moved` Wh more at one position and less at the other, into work[target]; False if it diverges.
+def _try(tree, net, work, inject, withdraw, moved, scale, target, arms):  # type: ignore[no-untyped-def]
+    """State of arms with `moved` Wh more at one position and less at the other, into work[target]; False if none.
 
     It always starts from the baseline's state, so the outcome is a function of baseline, schedule and question alone.
     """
@@ -204,90 +246,118 @@ def _try(tree, net, levels, work, inject, withdraw, moved, scale, target):  # ty
     before, after = load[inject], load[withdraw]
     load[inject] = complex(load[inject].real + moved * scale, load[inject].imag)
     load[withdraw] = complex(load[withdraw].real - moved * scale, load[withdraw].imag)
-    work[target, :] = work[BASE]
-    steps = solve(tree, net, load, work[target], work[CURRENT])
+    found = True
+    work[target, 0] = work[BASE, 0]
+    for arm in arms:
+        if arm > 0 and found:
+            work[target, arm : tree[ARM_END, arm]] = work[BASE, arm : tree[ARM_END, arm]]
+            found = _solve_arm(tree, net, load, work[target], work[CURRENT], arm) > 0
     load[inject], load[withdraw] = before, after
-    return steps > 0
+    return found
 
 
 @njit(cache=True)
-def state_at(tree, net, connection, levels, work, schedule, scale):  # type: ignore[no-untyped-def]
+def state_at(tree, net, connection, members, levels, work, schedule, scale):  # type: ignore[no-untyped-def]
     """State at baseline and schedule into work[TRIAL], its loads into work[LOAD]; False if it diverges."""
-    _loads(levels[ENERGY], levels[REACTIVE], schedule, connection, scale, work[LOAD])
-    return _try(tree, net, levels, work, 0, 0, 0, scale, TRIAL)
+    found = True
+    arm = 1
+    while arm < work.shape[1]:
+        _loads(tree, connection, members, levels, schedule, scale, work[LOAD], arm)
+        found = found and _try(tree, net, work, 0, 0, 0, scale, TRIAL, (arm, 0))
+        arm = tree[ARM_END, arm]
+    return found
 
 
 @njit(cache=True)
-def _look(tree, net, bounds, levels, work, schedule, seen, scale):  # type: ignore[no-untyped-def]
-    """What is known of the present schedule, in the last entry of `seen`; found once and kept until it changes."""
+def _look(tree, net, bounds, members, levels, work, schedule, seen, scale, arms):  # type: ignore[no-untyped-def]
+    """What is known of arms under the present schedule, the worst of them; found once and kept until it changes."""
     c = schedule.shape[0]
-    known = seen[c] != UNKNOWN
-    for i in range(c):
-        if seen[i] != schedule[i]:
-            known = False
-            seen[i] = schedule[i]
-    if not known:
-        if not _try(tree, net, levels, work, 0, 0, 0, scale, NOW):
-            seen[c] = NO_STATE
-        elif _loosen(tree, net, work[NOW], bounds, levels[LOOSE:]):
-            seen[c] = OUTSIDE
-        else:
-            seen[c] = INSIDE
-    return seen[c]
+    worst = INSIDE
+    for arm in arms:
+        if arm == 0:
+            continue
+        known = seen[c + arm]
+        for k in range(tree[MEMBERS, arm], tree[MEMBERS_END, arm]):
+            i = members[k]
+            if seen[i] != schedule[i]:
+                known = UNKNOWN
+                seen[i] = schedule[i]
+        if known == UNKNOWN:
+            if not _try(tree, net, work, 0, 0, 0, scale, NOW, (arm, 0)):
+                known = NO_STATE
+            elif _loosen(tree, net, work[NOW], bounds, levels[LOOSE:], arm):
+                known = OUTSIDE
+            else:
+                known = INSIDE
+            seen[c + arm] = known
+        worst = max(worst, known)
+    return worst
 
 
 @njit(cache=True)
-def fit(tree, net, bounds, connection, levels, work, schedule, seen, scale, inject, withdraw, lots, lot):  # type: ignore[no-untyped-def]
+def _keep(tree, work, source, target, arms):  # type: ignore[no-untyped-def]
+    work[target, 0] = work[source, 0]
+    for arm in arms:
+        if arm > 0:
+            work[target, arm : tree[ARM_END, arm]] = work[source, arm : tree[ARM_END, arm]]
+
+
+@njit(cache=True)
+def fit(tree, net, bounds, connection, members, levels, work, schedule, seen, scale, inject, withdraw, lots, lot):  # type: ignore[no-untyped-def]
     """Most lots, up to `lots`, that may move from position `withdraw` to `inject`, and the code of what limits them.
 
-    `bounds` are squared moduli (KINDS, N); position 0, the source, takes any energy without effect.
+    `bounds` are squared moduli (KINDS, N); position 0, the source, takes any energy without effect. Only
+    the arms of the two positions are looked at: nothing changes in another.
     """
-    _loads(levels[ENERGY], levels[REACTIVE], schedule, connection, scale, work[LOAD])
-    found = _try(tree, net, levels, work, inject, withdraw, lots * lot, scale, OUTER)
-    if found and inside(tree, net, work[OUTER], bounds):
+    arms = _touched(tree, inject, withdraw)
+    for arm in arms:
+        if arm > 0:
+            _loads(tree, connection, members, levels, schedule, scale, work[LOAD], arm)
+    found = _try(tree, net, work, inject, withdraw, lots * lot, scale, OUTER, arms)
+    if found and _within(tree, net, work[OUTER], bounds, arms):
         return lots, NONE
-    known = _look(tree, net, bounds, levels, work, schedule, seen, scale)
+    known = _look(tree, net, bounds, members, levels, work, schedule, seen, scale, arms)
     if known == NO_STATE:
         return 0, DIVERGED
     if known == OUTSIDE:
         bounds = levels[LOOSE:]
-        if found and inside(tree, net, work[OUTER], bounds):
+        if found and _within(tree, net, work[OUTER], bounds, arms):
             return lots, NONE
-    work[INNER, :] = work[NOW]
+    _keep(tree, work, NOW, INNER, arms)
     low, high, guesses = 0, lots, 0
     while high - low > 1:
         if found and guesses < 5:
-            share, _ = _chord(tree, net, work[INNER], work[OUTER], bounds)
+            share, _ = _chord(tree, net, work[INNER], work[OUTER], bounds, arms)
             middle = min(max(low + int(share * (high - low)), low + 1), high - 1)
         else:
             middle = (low + high) // 2
         guesses += 1
-        solved = _try(tree, net, levels, work, inject, withdraw, middle * lot, scale, TRIAL)
-        if solved and inside(tree, net, work[TRIAL], bounds):
+        solved = _try(tree, net, work, inject, withdraw, middle * lot, scale, TRIAL, arms)
+        if solved and _within(tree, net, work[TRIAL], bounds, arms):
             low = middle
-            work[INNER, :] = work[TRIAL]
+            _keep(tree, work, TRIAL, INNER, arms)
         else:
             high = middle
             found = solved
-            work[OUTER, :] = work[TRIAL]
+            _keep(tree, work, TRIAL, OUTER, arms)
     below, beyond = float(low * lot), float(high * lot)
     for _ in range(PARTS):
         if found:
             break
         # One more lot has no state. Parts of a lot are tried only to name the limit that is met on the way there.
         part = 0.5 * (below + beyond)
-        solved = _try(tree, net, levels, work, inject, withdraw, part, scale, TRIAL)
+        solved = _try(tree, net, work, inject, withdraw, part, scale, TRIAL, arms)
         if not solved:
             beyond = part
-        elif inside(tree, net, work[TRIAL], bounds):
+        elif _within(tree, net, work[TRIAL], bounds, arms):
             below = part
-            work[INNER, :] = work[TRIAL]
+            _keep(tree, work, TRIAL, INNER, arms)
         else:
             found = True
-            work[OUTER, :] = work[TRIAL]
+            _keep(tree, work, TRIAL, OUTER, arms)
     if not found:
         return low, DIVERGED
-    return low, _chord(tree, net, work[INNER], work[OUTER], bounds)[1]
+    return low, _chord(tree, net, work[INNER], work[OUTER], bounds, arms)[1]
 
 
 @njit(cache=True)
