@@ -49,7 +49,6 @@ from market.orders import (
 )
 from market.settlement import imbalance_money, tariff
 from market.slots import NS, format_time
-from market.units import cost
 
 SHIPPED = Path(__file__).resolve().parent.parent / "scenarios"
 Counts = Mapping[str, int]
@@ -371,23 +370,23 @@ class MarketModel(Figures, mesa.Model):
 
     def _book_trades(self) -> None:
         rows = self._rows
-        new = self.desk.trades[self._booked :]
+        new = [deal.event for deal in self.desk.trades[self._booked :]]
         self._booked += len(new)
-        for _, _, _, trade in new:
-            money, buyer, seller = cost(trade.price, trade.quantity), trade.buyer, trade.seller
-            # Others than the scenario's may trade in a live market; their money is the ledger's business alone.
-            if seller in rows:
-                self.money[rows[seller]] += money
-            if buyer in rows:
-                self.money[rows[buyer]] -= money
-            if UTILITY in (buyer, seller):
-                continue
-            self._local[trade.slot - self.first_slot] += (1, trade.quantity, money)
-            if seller in rows:
-                self.sold[rows[seller]] += trade.quantity
-            if buyer in rows:
-                self.money[rows[buyer]] -= cost(trade.fee, trade.quantity)
-                self.bought[rows[buyer]] += trade.quantity
+        # Others than the scenario's may trade in a live market; their money is the ledger's business alone.
+        columns = [
+            (rows.get(trade.buyer, -1), rows.get(trade.seller, -1), trade.slot - self.first_slot, trade.price,
+             trade.fee, trade.quantity, trade.buyer != UTILITY != trade.seller)
+            for trade in new
+        ]  # fmt: skip
+        buyer, seller, slot, price, fee, energy, local = np.array(columns, dtype=np.int64).reshape(-1, 7).T
+        money = price * energy
+        paid = money + np.where(local, fee, 0) * energy
+        for row, asset, amount in (
+            (seller, self.money, money), (buyer, self.money, -paid),
+            (seller, self.sold, local * energy), (buyer, self.bought, local * energy),
+        ):  # fmt: skip
+            np.add.at(asset, row[row >= 0], amount[row >= 0])
+        np.add.at(self._local, slot, local[:, np.newaxis] * np.stack([np.ones_like(money), energy, money], axis=1))
 
     def _book_settlement(self, settled: Settled) -> None:
         prices = settled.prices or tariff(self.exchange.settings, settled.slot)

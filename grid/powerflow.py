@@ -5,7 +5,7 @@ A three-phase feeder is solved in its three phases, any other as one phase that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
@@ -106,6 +106,21 @@ def solve(feeder: Feeder, injection_w: ArrayLike, injection_var: ArrayLike) -> F
     p, q = _injections(feeder, injection_w, "injection_w"), _injections(feeder, injection_var, "injection_var")
     if p.shape != q.shape:
         raise ValueError(f"injection_var must have the shape of injection_w {p.shape}, got {q.shape}")
+    if len(p) == 1:
+        return _one(feeder, p.tobytes(), q.tobytes())
+    return _many(feeder, p, q)
+
+
+@lru_cache(maxsize=4)
+def _one(feeder: Feeder, p: bytes, q: bytes) -> Flow:
+    """The state of one slot, read-only: who records a slot and who verifies it ask for the same."""
+    flow = _many(feeder, *(np.frombuffer(values).reshape(1, -1) for values in (p, q)))
+    for column in fields(flow):
+        getattr(flow, column.name).setflags(write=False)
+    return flow
+
+
+def _many(feeder: Feeder, p: Floats, q: Floats) -> Flow:
     kind, solver, batch = (PhaseFlow, _solve_phases, _BATCH // 8) if feeder.three_phase else (Flow, _solve, _BATCH)
     # An empty batch is solved like any other, for its shapes.
     parts = [solver(feeder, p[at : at + batch], q[at : at + batch], at) for at in range(0, max(len(p), 1), batch)]
