@@ -16,6 +16,9 @@ from grid.sensitivity import write_rows
 from grid.wires import Bools, Floats, Ints, Quantities, Rows
 from market.orders import MarketSettings
 
+MOST_ARMS = 4
+"""Where more of them hang on the source, mode `certified` asks the power flow at once, which is cheaper there."""
+
 
 class BalancedWires:
     """`grid.wires.Wires` of one feeder by `grid.tree`."""
@@ -56,11 +59,14 @@ class BalancedWires:
         places = np.flatnonzero((kind >= tree.NEAR) & (net.tree[1, position] == 1))
         return places, position[places], kind[places] == tree.FAR
 
-    def response(self) -> Response:
+    def response(self) -> Response | None:
+        """None on a feeder of many arms: a question goes to the power flow of one or two, a proof is about them all."""
         return self._response
 
     @cached_property
-    def _response(self) -> Response:
+    def _response(self) -> Response | None:
+        if len(np.unique(self.network.tree[tree.ARM, 1:])) > MOST_ARMS:
+            return None
         net, codes = self.network, self.rows(every=False).codes
         columns = tree.impedance(net.tree, net.net, self.nodes)
         near, far = self.flows(columns)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from grid import network
+from grid.balanced import MOST_ARMS
 from grid.feeder import Feeder
 from grid.gate import FeederGate
 from tests.grid.networks import radial, settings
@@ -86,3 +87,15 @@ def test_a_question_is_answered_as_by_a_gate_over_its_own_arms_alone(seed: int) 
             if buys is not None:
                 schedule[buys] -= taken
     assert limited > 10
+
+
+@pytest.mark.parametrize(("count", "proves"), [(MOST_ARMS, True), (MOST_ARMS + 1, False)])
+def test_on_many_arms_a_certified_gate_asks_the_power_flow_at_once(count: int, proves: bool) -> None:
+    feeder = joined(*(radial(np.random.default_rng(place), 5) for place in range(count)))
+    nothing = np.zeros(len(feeder.connection_ids), np.int64)
+    certified, exact = (FeederGate(feeder, settings(gate)) for gate in ("certified", "ac"))
+    gross = certified.open(0, nothing, nothing).gross
+    assert gross is not None
+    assert bool((gross[2:] > 0).any()) == proves
+    exact.open(0, nothing, nothing)
+    assert certified.check(0, 1, -1, WANTED, LOT) == exact.check(0, 1, -1, WANTED, LOT)

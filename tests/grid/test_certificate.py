@@ -37,6 +37,12 @@ def feeders() -> list[Feeder]:
     ]
 
 
+def response_of(wires: BalancedWires) -> certificate.Response:
+    response = wires.response()
+    assert response is not None
+    return response
+
+
 def certified(feeder: Feeder, baseline: Ints, netting: Netting = "netted", radius: int = 6) -> Slot | None:
     """A slot whose rows have their certificate; None where a limit is exceeded from the start."""
     rules = msgspec.structs.replace(settings("certified", voltage=0.12, loading=3.0), netting=netting)
@@ -44,7 +50,7 @@ def certified(feeder: Feeder, baseline: Ints, netting: Netting = "netted", radiu
     slot = Slot(wires, rules, baseline, np.zeros_like(baseline), None)
     slot._radius = radius
     assert slot.rows.proof is not None
-    slot._prove(slot.rows.proof, wires.response(), NO_MATCH)
+    slot._prove(slot.rows.proof, response_of(wires), NO_MATCH)
     return slot if slot.rows.names else None
 
 
@@ -111,7 +117,7 @@ def test_voltages_stay_within_the_ball() -> None:
         assert point.solve(np.zeros(count, dtype=np.int64))
         before = point.state[buses]
         budget = slot.rows.refresh_after
-        found = certificate.slopes(wires.response(), point.loading(), budget * wires.per_wh)
+        found = certificate.slopes(response_of(wires), point.loading(), budget * wires.per_wh)
         assert found is not None
         for _ in range(200):
             assert point.solve(draw(rng, count, budget))
@@ -123,11 +129,11 @@ def test_loads_that_have_no_state_have_no_certificate() -> None:
     point = wires.point(np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64))
     assert point.solve(np.zeros(3, dtype=np.int64))
     # By this line at most u^2 / 4 r = 26.45 kW can be drawn.
-    assert certificate.slopes(wires.response(), point.loading(), 26_460 / 1e6) is None
-    assert certificate.reach(wires.response(), point.loading(), np.array([26_460 / 1e6])) is None
-    near = certificate.reach(wires.response(), point.loading(), np.array([1_000 / 1e6]))
+    assert certificate.slopes(response_of(wires), point.loading(), 26_460 / 1e6) is None
+    assert certificate.reach(response_of(wires), point.loading(), np.array([26_460 / 1e6])) is None
+    near = certificate.reach(response_of(wires), point.loading(), np.array([1_000 / 1e6]))
     assert near is not None
-    volts = certificate.slopes(wires.response(), point.loading(), 1_000 / 1e6)
+    volts = certificate.slopes(response_of(wires), point.loading(), 1_000 / 1e6)
     assert volts is not None
     # 1 kW over 0.5 ohm: the exact rise is (sqrt(1 + 4 r p / u^2) - 1) / 2 up, (1 - sqrt(1 - 4 r p / u^2)) / 2 down.
     drop = (1 - np.sqrt(1 - 4 * 0.5 * 1_000 / 230**2)) / 2
