@@ -14,7 +14,8 @@ from benchmarks.villages import VILLAGE, scenario
 
 
 def _run(participants: int, seconds: float) -> Run:
-    return Run(participants, 96, 1000, 100, seconds, seconds, seconds * 0.75, seconds * 0.625, 300.0, 200.0)
+    own, plain, market = seconds * 0.75, seconds * 0.625, seconds * 0.25
+    return Run(participants, 96, 1000, 100, seconds, seconds, own, plain, market, 0.5, 300.0, 200.0)
 
 
 def test_one_village_is_the_shipped_one_and_ten_have_ten_times_as_many_of_each_group(tmp_path: Path) -> None:
@@ -44,8 +45,9 @@ def test_time_in_proportion_to_the_participants_has_the_exponent_one() -> None:
 
 def test_the_median_run_is_shown_with_its_ratio_to_the_first_size() -> None:
     assert middle([_run(100, 3.0), _run(100, 1.0), _run(100, 2.0)]).seconds == 2.0
-    last = table([_run(100, 2.0), _run(1000, 10.0)]).splitlines()[-1]
-    assert last == "| 1000 | 10.00 | 9,600 | 100 | 60% | 20% | 300 (idle 200) | 5.0 | 0.70 |"
+    rows = table([_run(100, 2.0), _run(1000, 10.0), _run(10_000, 200.0)]).splitlines()
+    assert rows[3] == "| 1000 | 10.00 | 10.00 | 9,600 | 100 | 60% | 20% | 2.50 | 0.50 | 300 (idle 200) | 5.0 | 0.70 |"
+    assert rows[4].endswith("| 100.0 | 1.30 |")  # the exponent is that of the last step, so that no bend hides
 
 
 def test_the_benchmark_simulates_in_processes_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +56,9 @@ def test_the_benchmark_simulates_in_processes_of_their_own(tmp_path: Path, capsy
     (run,) = json.loads(target.read_text(encoding="utf-8"))["runs"]
     assert run["participants"] == VILLAGE
     assert run["orders"] > 0
-    assert 0 < run["plain"] < run["seconds"]
+    assert 0 < run["market"] < run["plain"] < run["seconds"]
+    assert run["prepare"] > 0
     assert 0 < run["thread"] < run["seconds"]
-    assert "gate off" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "gate off" in told
+    assert "quoted and not measured here: 448 CPU s" in told
