@@ -158,13 +158,16 @@ def _depth(run: Run, starts: NDArray[np.int64]) -> dict[str, Any]:
     levels = levels[levels["wh"] < UNLIMITED_WH]
     levels = levels[levels["time"] == levels.groupby("slot")["time"].transform("max")]
     first = int(run.results.slots["slot"].iloc[0])
-    steps = {first + int(start): step for step, start in enumerate(starts)}
-    books: dict[str, Any] = {}
-    for slot, step in steps.items():
-        rows = levels[levels["slot"] == slot]
-        if len(rows):
-            books[str(step)] = {"bids": _ladder(rows, "buy"), "asks": _ladder(rows, "sell")}
-    return books
+    books: dict[int, dict[str, list[tuple[float, int]]]] = {}
+    for slot, side, *level in zip(
+        *(levels[name].tolist() for name in ("slot", "side", "ct_per_kwh", "wh")), strict=True
+    ):
+        book = books.setdefault(slot, {"bids": [], "asks": []})
+        book["bids" if side == "buy" else "asks"].append((level[0], level[1]))
+    for book in books.values():
+        book["bids"].sort(reverse=True)
+        book["asks"].sort()
+    return {str(step): books[first + start] for step, start in enumerate(starts.tolist()) if first + start in books}
 
 
 def _fullest(books: dict[str, Any]) -> int:
@@ -175,12 +178,6 @@ def _fullest(books: dict[str, Any]) -> int:
         return min(bids, asks), bids + asks
 
     return int(max(books, key=sides, default="0"))
-
-
-def _ladder(rows: pd.DataFrame, side: str) -> list[tuple[float, int]]:
-    """One side of a book, best price first."""
-    side_rows = rows[rows["side"] == side]
-    return sorted(zip(side_rows["ct_per_kwh"].tolist(), side_rows["wh"].tolist(), strict=True), reverse=side == "buy")
 
 
 _GENERATION = {
