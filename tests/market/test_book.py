@@ -309,3 +309,24 @@ def test_what_the_kernel_cannot_take_is_refused() -> None:
     for name, wrong in [("schedule", np.zeros(3)), ("state", np.zeros((1, 2)).T[::-1]), ("upper", np.zeros(2))]:
         with pytest.raises(ValueError, match=f"{name} must be a writable C array"):
             book.limit(msgspec.structs.replace(rows, **{name: wrong}))
+
+
+@pytest.mark.parametrize("decides", [True, False])
+def test_every_refused_pair_is_remembered_however_many_there_are(decides: bool) -> None:
+    names = [f"p{number}" for number in range(60)]
+    gate = ConnectionLimits(dict.fromkeys([f"c{number}" for number in range(60)], 0), decides)
+    market = Exchange(gate)
+    market.apply_many([CreateMarket(msgspec.structs.replace(SETTINGS, gate="ac"), "")])
+    market.apply_many([Register(name, f"c{number}") for number, name in enumerate(names)])
+    market.apply(AdvanceClock("2016-06-21T12:00:00Z"))
+    slot = market.open_slots()[0]
+    asks = [Submit(name, slot, "sell", 1_000, 50, flexible=True) for name in names[:30]]
+    bids = [Submit(name, slot, "buy", 2_000, 50, flexible=True) for name in names[30:]]
+    entries = market.apply_many([*asks, *bids])
+    limited = [event for entry in entries for event in entry.events if isinstance(event, Limited)]
+    assert len({(event.order, event.resting) for event in limited}) == len(limited) == 30 * 30
+    again = market.apply_many(
+        [Amend(bid.participant, entry.seq, 2_100, 50) for bid, entry in zip(bids, entries[30:], strict=True)]
+    )
+    assert [len(entry.events) for entry in again] == [1] * 30
+    assert gate.asked == (0 if decides else 30 * 30)
