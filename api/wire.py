@@ -64,12 +64,7 @@ class Wire(WebSocketsSansIOProtocol):
         self._listener = listener
         if self.transport.is_closing():
             listener.gone()
-        while not self.queue.empty():
-            message = self.queue.get_nowait()
-            if message["type"] == "websocket.receive":
-                text, data = message.get("text"), message.get("bytes")
-                listener.heard(text.encode() if text is not None else data or b"")
-        self.release()
+        self._hand_over(listener)
 
     @property
     def clogged(self) -> bool:
@@ -110,24 +105,30 @@ class Wire(WebSocketsSansIOProtocol):
                 return
             if end > size:
                 break
-            if data[place] != _TEXT or self._open:
+            plain = data[place] == _TEXT and not self._open and not self.close_sent
+            text = apply_mask(data[begin:end], data[begin - 4 : begin]) if plain else b""
+            if plain and _unicode(text):
+                self._listener.heard(text)
+            else:
                 if data[place] & 0x0F < 8:  # control frames may come between fragments
                     self._open = not data[place] & 0x80
                 super().data_received(data[place:end])
-            else:
-                self.frames = [apply_mask(data[begin:end], data[begin - 4 : begin])]
-                self.curr_msg_data_type = "text"
-                self.send_receive_event_to_app()
             place = end
         self._rest = data[place:]
 
     def send_receive_event_to_app(self) -> None:
-        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
-        if self._listener is None or self.close_sent or not _unicode(data):
-            super().send_receive_event_to_app()
-            return
-        self.frames = []
-        self._listener.heard(data)
+        super().send_receive_event_to_app()
+        if self._listener is not None:
+            self._hand_over(self._listener)
+
+    def _hand_over(self, listener: Listener) -> None:
+        """What uvicorn keeps for the application."""
+        self.release()
+        while not self.queue.empty():
+            message = self.queue.get_nowait()
+            if message["type"] == "websocket.receive":
+                text, data = message.get("text"), message.get("bytes")
+                listener.heard(text.encode() if text is not None else data or b"")
 
     def resume_writing(self) -> None:
         super().resume_writing()
