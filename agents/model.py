@@ -402,11 +402,11 @@ class MarketModel(Figures, mesa.Model):
 
 
 def _stores(people: Population, strategy: str | None, root: np.random.SeedSequence) -> Group | None:
-    """Who quotes for batteries that trade: at the price at which their plan does not care, or as everybody does."""
+    """Who quotes for batteries that trade, up to the price at which their plan does not care, or as all others do."""
     members = [site.rows for site in people.trading]
     if not members:
         return None
-    name = strategy or "truthful"
+    name = strategy or "shaver"
     return Group(name, create(name, {}), np.sort(np.concatenate(members)), generator(root, "strategy", "storage"))
 
 

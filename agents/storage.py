@@ -5,7 +5,7 @@ forecast of what comes, the utility's prices, which are published, and the mean 
 then; nothing else, and nothing of later. Of the first step of the plan
 
 1. what the owner has left over or lacks is stored or given at once, behind the connection;
-2. the rest is offered: a bid or an ask, flexible, at the price at which the plan does not care.
+2. the rest is offered: a bid or an ask, flexible, at worst at the price at which the plan does not care.
 
 That price is the worth λ of a stored Wh, the dual of its balance in the linear program: a bid is at most λ·η, an ask
 at least λ/η. When the gate closes, what was traded is what the battery does, and the next plan starts from there.

@@ -57,7 +57,14 @@ def limit_words(element: str) -> tuple[str, str]:
 
 def headline(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
     """Label, value, unit, note and tone of each figure."""
-    return [*_trade(summary, settings), *_money(summary, settings), *_wires(summary, settings), *_run(summary)]
+    parts = (
+        _trade(summary, settings),
+        _island(summary),
+        _money(summary, settings),
+        _wires(summary, settings),
+        _run(summary),
+    )
+    return [tile for tiles in parts for tile in tiles]
 
 
 def stage_words(stages: dict[str, int]) -> str:
@@ -74,7 +81,11 @@ def _tile(label: str, value: str, unit: str = "", note: str = "", tone: str = ""
 def _trade(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
     energy, price = summary["energy"], summary["price"]
     part = energy["local_kwh"] / energy["load_kwh"] if energy["load_kwh"] else None
-    between = f"utility: sells at {_reach(settings, 1)}, buys at {_reach(settings, 2)}"
+    between = (
+        "there is no utility"
+        if "island" in summary
+        else f"utility: sells at {_reach(settings, 1)}, buys at {_reach(settings, 2)}"
+    )
     fee = f"; {tariff(settings)}" if settings.grid_fee or settings.network_tariff else ""
     without = summary.get("without_local_trading")
     before = f"{_percent(without['self_sufficiency'])} % without local trading" if without else ""
@@ -104,12 +115,30 @@ def tariff(settings: MarketSettings) -> str:
 def _wires_account(summary: dict[str, Any], settings: MarketSettings) -> Tile:
     """What the operator of the wires earned, and what became of the losses."""
     money, lost = summary["money"], f"{number(summary['grid']['losses_kwh'], 1)} kWh lost"
+    if "island" in summary:
+        note = f"fees, less what {number(summary['energy']['sold_to_utility_kwh'], 1)} kWh cost for {lost}"
+        return _tile("The wires earned", number(money["wires"] + money["utility"]), summary["currency"], note)
     paid = {
         "none": f"{lost}, which nobody pays for",
         "operator": f"{lost}, for which it paid {number(money['losses_operator'])}",
     }.get(settings.losses, f"{lost}, for which participants paid {number(money['losses'])} by {settings.losses} shares")
     note = f"fees {number(money['grid_fees'])} ({tariff(settings)}); {paid}"
     return _tile("The wires earned", number(money["wires"]), summary["currency"], note)
+
+
+def _island(summary: dict[str, Any]) -> list[Tile]:
+    """What an island had to do without, and what was left for the unit that keeps its balance."""
+    found = summary.get("island")
+    if found is None:
+        return []
+    value = (
+        f"in {found['shed_slots']} slots; worth {number(found['lost_load'])} {summary['currency']} to those it was for"
+    )
+    balance = f"at most {number(found['balancing_largest_kwh'])} kWh in a slot"
+    return [
+        _tile("Load shed", number(found["shed_kwh"], 1), "kWh", value, "bad" if found["shed_kwh"] else "good"),
+        _tile("Left to balance", number(found["balancing_kwh"], 1), "kWh", balance),
+    ]
 
 
 def _money(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:

@@ -17,6 +17,7 @@ from api.report_figures import _unbalance, alert, headline, limit_words
 from api.report_html import embedded, number, table, text
 from api.report_page import page, plotly_js
 from scenarios import load
+from tests.agents import test_island as island
 from tests.api.report_example import example
 
 SETTINGS = load("village").market_settings()
@@ -256,3 +257,13 @@ def test_table_heads_its_columns_and_rows() -> None:
     assert '<th scope="col">kWh</th>' in html
     assert f'<th scope="row" class="text">{text("a & b")}</th><td>2.0</td>' in html
     assert "<td>–</td>" in html
+
+
+def test_the_head_of_an_island_says_what_was_shed_and_names_no_utility() -> None:
+    run, _ = island.finished()
+    results = run.results()
+    tiles = {tile["label"]: tile for tile in headline(results.summary, run.exchange.settings)}
+    assert tiles["Load shed"]["value"] == number(results.summary["island"]["shed_kwh"], 1)
+    assert tiles["Load shed"]["tone"] == "bad"
+    assert "there is no utility" in tiles["Mean price"]["note"]
+    assert "kWh cost for" in tiles["The wires earned"]["note"]
