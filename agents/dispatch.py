@@ -44,7 +44,7 @@ _YEAR_SECONDS = 365.2425 * 86_400
 
 @dataclass(frozen=True, eq=False)
 class Sites:
-    """B sites with a battery each, over T slots from `first_slot` on (numbered since 1970)."""
+    """B sites with a battery each, over T slots."""
 
     net_wh: Floats
     """(B, T) load less generation, without the battery."""
@@ -54,7 +54,8 @@ class Sites:
     """(B, T) price of what is taken from the grid, per Wh in any currency."""
     sell: Floats
     """(B, T) price of what is fed in, nowhere above `buy`."""
-    first_slot: int
+    first_slot: Ints
+    """(B,) number of each one's first slot since 1970."""
     slot_seconds: int
 
     def __post_init__(self) -> None:
@@ -65,6 +66,8 @@ class Sites:
             found.append(f"net_wh: need finite values of shape (sites, slots), got shape {shape}")
         elif len(self.battery) != shape[0]:
             found.append(f"battery: need one for each of the {shape[0]} sites, got {len(self.battery)}")
+        if self.first_slot.shape != shape[:1]:
+            found.append(f"first_slot: need one for each site, got shape {self.first_slot.shape}")
         for name, prices in (("buy", self.buy), ("sell", self.sell)):
             if prices.shape != shape or not np.isfinite(prices).all():
                 found.append(f"{name}: need finite prices of shape {shape}, got shape {prices.shape}")
@@ -87,17 +90,24 @@ class Sites:
         battery = population.battery.some(np.arange(len(rows)))
         battery.stored_uwh[:] = battery.lost_uwh[:] = 0
         bought, sold = (np.broadcast_to(np.asarray(price, dtype=np.float64), net.shape) for price in (buy, sell))
-        return cls(net, battery, bought, sold, population.first_slot, slot_seconds)
+        return cls(net, battery, bought, sold, np.full(len(rows), population.first_slot), slot_seconds)
 
     @classmethod
     def stack(cls, sites: Sequence[Sites]) -> Sites:
-        """All of them as one; the first slot is that of the first."""
+        """All of them as one; slots must be of one length, and as many."""
         one = sites[0]
         battery = one.battery.some(np.arange(len(one)))
         for name in vars(battery):
             setattr(battery, name, np.concatenate([getattr(each.battery, name) for each in sites]))
         net, buy, sell = (np.concatenate([getattr(each, name) for each in sites]) for name in ("net_wh", "buy", "sell"))
-        return cls(net, battery, buy, sell, one.first_slot, one.slot_seconds)
+        first = np.concatenate([each.first_slot for each in sites])
+        return cls(net, battery, buy, sell, first, one.slot_seconds)
+
+    def cut(self, first: Ints, slots: int) -> Sites:
+        """A stretch of `slots` slots of each site, from its slot `first` (B,) on; batteries as they are."""
+        window = first[:, None] + np.arange(slots)
+        net, buy, sell = (np.take_along_axis(each, window, axis=1) for each in (self.net_wh, self.buy, self.sell))
+        return Sites(net, self.battery, buy, sell, self.first_slot + first, self.slot_seconds)
 
     def __len__(self) -> int:
         return len(self.net_wh)
@@ -168,7 +178,7 @@ class Dispatch:
         dearest = np.maximum(buy.max(axis=1, keepdims=True), 1e-12)
         prices = np.stack([buy, sell]) / dearest
         mean = prices.reshape(2, n, BLOCKS, -1).mean(axis=3)
-        seconds = (sites.first_slot + now) * float(sites.slot_seconds)
+        seconds = (sites.first_slot[self._rows] + now) * float(sites.slot_seconds)
         day, year = 2 * np.pi * (seconds % 86_400) / 86_400, 2 * np.pi * seconds / _YEAR_SECONDS
         net = past[:, -1]
         columns = [

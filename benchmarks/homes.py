@@ -73,7 +73,13 @@ def recorded(days: int, tariff: str) -> Sites:
     """The five buildings of the battery study."""
     net = study.nets(days * DAY)
     none = np.zeros_like(net)
-    return priced(Sites(net, study.batteries(), none, none, study.FIRST, 900), tariff)
+    return priced(Sites(net, study.batteries(), none, none, np.full(len(net), study.FIRST), 900), tariff)
+
+
+def stretches(sites: Sites, days: int) -> Sites:
+    """So many days of each site, the first from the first day on, the last up to the last day, the others between."""
+    first = np.linspace(0, sites.slots // DAY - days, len(sites)).astype(np.int64)
+    return sites.cut(first * DAY, days * DAY)
 
 
 def bills(sites: Sites) -> Floats:

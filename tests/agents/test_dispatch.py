@@ -22,7 +22,7 @@ def recorded() -> Sites:
     """The five buildings of the battery study."""
     net = study.nets(SLOTS)
     buy, sell = (np.broadcast_to(prices, net.shape) for prices in study.prices(SLOTS, 0.05e-3))
-    return Sites(net, study.batteries(), buy, sell, study.FIRST, 900)
+    return Sites(net, study.batteries(), buy, sell, np.full(len(net), study.FIRST), 900)
 
 
 def one(net: list[float], *, stored: float = 0.0, slot_seconds: int = 10_800) -> Sites:
@@ -30,7 +30,7 @@ def one(net: list[float], *, stored: float = 0.0, slot_seconds: int = 10_800) ->
     values = np.array([net])
     store = Battery([10_000.0], [4_000.0], slot_seconds / 3600, efficiency=0.81, initial=stored)
     buy = np.array([0.2, 0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.2])[None, np.arange(len(net)) % 8]
-    return Sites(values, store, buy, np.zeros_like(buy), 0, slot_seconds)
+    return Sites(values, store, buy, np.zeros_like(buy), np.zeros(1, dtype=np.int64), slot_seconds)
 
 
 def shown(play: Dispatch, name: str) -> list[float]:
@@ -150,11 +150,20 @@ def test_each_site_may_begin_at_a_slot_of_its_own_and_knows_the_days_before() ->
     assert both.net_wh.tolist() == [sites.net_wh[3, first[0]], sites.net_wh[1, first[1]]]
 
 
+def test_a_stretch_is_seen_as_it_was_in_the_whole() -> None:
+    sites, first = recorded(), np.array([0, 96, 200, 300, 96])
+    short, whole = Dispatch(sites.cut(first, 96)), Dispatch(sites)
+    whole.begin(np.arange(5), first)
+    for _ in range(3):
+        assert np.array_equal(short.observe(), whole.observe())
+        assert np.array_equal(short.step(np.full(5, 0.2)), whole.step(np.full(5, 0.2)))
+
+
 def test_the_batteries_of_a_scenario_can_be_played() -> None:
     people = MarketModel("village", time__slots=96, output__compare=[]).population
     sites = Sites.of(people, 0.32e-3, 0.0)
     assert len(sites) == len(people.battery) > 3
-    assert sites.first_slot == people.first_slot
+    assert set(sites.first_slot.tolist()) == {people.first_slot}
     assert (sites.battery.stored_uwh == 0).all()
     both = Sites.stack([sites, sites])
     assert len(both) == 2 * len(sites)
@@ -168,9 +177,9 @@ def test_the_batteries_of_a_scenario_can_be_played() -> None:
 def test_what_does_not_fit_is_told_all_at_once() -> None:
     sites = recorded()
     with pytest.raises(ValueError, match=r"battery: need one for each of the 4(.|\n)*buy(.|\n)*slot_seconds"):
-        Sites(sites.net_wh[1:], sites.battery, sites.buy, sites.sell[1:], 0, 901)
+        Sites(sites.net_wh[1:], sites.battery, sites.buy, sites.sell[1:], sites.first_slot[1:], 901)
     with pytest.raises(ValueError, match="going round would pay"):
-        Sites(sites.net_wh, sites.battery, sites.sell, sites.buy, 0, 900)
+        Sites(sites.net_wh, sites.battery, sites.sell, sites.buy, sites.first_slot, 900)
     with pytest.raises(ValueError, match="days: must be from 1 to 10"):
         DispatchEnv(sites, days=11)
     with pytest.raises(ValueError, match="reserve, power"):

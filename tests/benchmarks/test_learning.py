@@ -33,7 +33,7 @@ def shop(days: int = 21) -> Sites:
     net = np.where(dear, 500.0, 0.0).repeat(2, axis=0)
     store = Battery([8_000.0, 16_000.0], [4_000.0, 8_000.0], 0.25, efficiency=0.9, initial=0.0)
     buy = np.where(dear, 0.5e-3, 0.2e-3).repeat(2, axis=0)
-    return Sites(net, store, buy, np.zeros_like(buy), 16_801 * 96, 900)
+    return Sites(net, store, buy, np.zeros_like(buy), np.full(2, 16_801 * 96), 900)
 
 
 def weights(model: Any) -> bytes:
