@@ -1,192 +1,108 @@
-"""Market designs side by side: the same days, with the same participants, under each design and for many seeds.
+"""Scenarios or market designs side by side: the same seeds for each, and the difference of two taken seed by seed.
 
-All designs of one seed share one population and one day without local trading, so that what differs is the design
-alone, and the difference of two designs is taken seed by seed.
+All designs of one scenario and seed share one population and one day without local trading, so that what differs is the
+design alone. Scenarios share what has the same name in both: groups draw their members, weather and moments by it.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from agents import metrics
-from agents.indicators import fairness
+from agents.compare_runs import Case, Clock, Failure, Finished, run_all
+from agents.designs import DESIGNS, Design, as_it_is, problems
 from agents.intervals import Interval, interval
-from agents.metrics import Accounts, Trades, share
-from agents.model import MarketModel
-from agents.optimum import Optimum, total
-from agents.record import Record
-from agents.scenario import Market, Scenario, ScenarioError, load_scenario
-from agents.scenario_units import write_price
-from agents.summary import stack
-from grid.gate import GridViolation
-from market.units import NANO, PRICE_PER_CT_KWH
+from agents.measures import GROUP_MEASURES, MEASURES, Measure
+from agents.scenario import Scenario, ScenarioError
 
-NONE = "none"
-"""The day without a local market, which everything is set against."""
-
-
-class Design(NamedTuple):
-    """A way to hold the market."""
-
-    title: str
-    changes: Mapping[str, Any]
-    """Fields of the scenario."""
-    strategy: str | None = None
-    """What everybody then uses; None: what the scenario says."""
-    clock: bool = False
-    """With the scenario's spread clock, or if it has none with one that starts at retail less feed_in."""
-    third: str = ""
-    """Which auctions come after a third of the trading time: `opening` or `every`."""
-    closing: bool = False
-    """With a closing auction, for which a spread clock goes on at the gate: it would come to zero at 1.5."""
-
-    def fields(self, scenario: Scenario) -> dict[str, Any]:
-        """The fields of `scenario` to change: its auctions and, without `clock`, its spread clock are not kept."""
-        market, tariffs = scenario.market, scenario.tariffs
-        auctions: dict[str, Any] = {"closing": True} if self.closing else {}
-        if self.third:
-            auctions[self.third] = f"{-(-(market.opens_before - market.gate_closure) // 3)} s"
-        clock: dict[str, Any] = {}
-        if self.clock:
-            start = market.spread_clock.start or tariffs.largest_gap
-            zero_at = 1.5 if self.closing else min(market.spread_clock.zero_at, 1.0)
-            clock = {"start": write_price(start), "zero_at": zero_at, "power": market.spread_clock.power}
-        return {"market.auctions": auctions, "market.spread_clock": clock, **self.changes}
-
-
-TARIFFS = "tariffs"
-_CDA = {"market.design": "cda"}
-DESIGNS: Mapping[str, Design] = {
-    "cda": Design("continuous double auction", _CDA),
-    "clock": Design("continuous double auction with a spread clock", _CDA, clock=True),
-    "call": Design("uniform-price call auction at gate closure", {"market.design": "call"}),
-    "pay_as_bid": Design("call auction at gate closure, each pair at its own price", {"market.design": "pay_as_bid"}),
-    "mmr": Design("mid-market rate at gate closure", {"market.design": "mmr"}),
-    "sdr": Design("price by supply-demand ratio at gate closure", {"market.design": "sdr"}),
-    NONE: Design("no local market: everybody trades with the utility", _CDA, "utility_only"),
-    "cda+opening": Design("continuous double auction after a call auction", _CDA, third="opening"),
-    "cda+closing": Design("continuous double auction, and a call auction of what is left", _CDA, closing=True),
-    "clock+closing": Design("a slower spread clock, and a call auction of the rest", _CDA, clock=True, closing=True),
-    "periodic": Design("a call auction after each third of the trading time", {"market.design": "call"}, third="every"),
-}
-PLAIN = tuple(DESIGNS)[:7]
-"""Those that are compared if nobody says which."""
-
-
-class Measure(NamedTuple):
-    """One figure of a run."""
-
-    label: str
-    unit: str
-    digits: int
-
-
-MEASURES: Mapping[str, Measure] = {
-    "traded_kwh": Measure("Traded locally", "kWh", 1),
-    "trades": Measure("Trades", "", 0),
-    "price_ct": Measure("Mean price", "ct/kWh", 2),
-    "savings": Measure("Savings", "currency", 2),
-    "benefit": Measure("Benefits", "currency", 2),
-    "welfare_pct": Measure("Welfare reached", "%", 2),
-    "self_sufficiency_pct": Measure("Self-sufficiency", "%", 2),
-    "jain": Measure("Jain's index of benefits", "", 3),
-    "gini": Measure("Gini of savings", "", 3),
-    "losers_pct": Measure("Participants worse off", "%", 1),
-    "fees": Measure("Fees to the wires", "currency", 2),
-    "losses_kwh": Measure("Lost in the wires", "kWh", 1),
-    "refused": Measure("Refused by the wires", "", 0),
-    "trimmed": Measure("Trimmed by the wires", "", 0),
-    "loading_pct": Measure("Fullest branch", "%", 1),
-    "seconds": Measure("Run time", "s", 2),
-}
-"""Figures by name, in the order of the tables."""
-
-
-class RunError(RuntimeError):
-    """A run that ended before its day did, with seed and design in its text."""
+DESIGN, SCENARIO = "design", "scenario"
+"""What the columns of a comparison are."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """What a comparison found."""
 
-    scenario: Scenario
-    designs: tuple[str, ...]
+    axis: str
+    """What its columns are: DESIGN or SCENARIO."""
+    scenarios: Mapping[str, Scenario]
+    """By column, in the order that was asked for: what was run, but for its design and seed."""
     seeds: tuple[int, ...]
     runs: pd.DataFrame
-    """One row per seed and design, in that order: `seed`, `design` and every measure; empty where there is none."""
+    """A row per seed and column, in that order: `seed`, the column under the name of the axis, and every measure, empty
+    where there is none. Runs that failed have no row."""
+    groups: pd.DataFrame
+    """The same for the groups of each run: `group`, its `participants`, and every measure of groups."""
     titles: Mapping[str, str]
-    """What each design is, in words."""
+    """What each column is, in words."""
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.scenarios)
+
+    @property
+    def scenario(self) -> Scenario:
+        """That of the first column."""
+        return self.scenarios[self.columns[0]]
 
     def table(self) -> pd.DataFrame:
-        """One row per design and measure: `design`, `measure`, `unit`, `mean`, `low`, `high` (95 % by Student's t over
-        the seeds), `seeds`, and the same of the difference from the first design, seed by seed.
+        """One row per column and measure: the name of the axis, `measure`, `unit`, `mean`, `low`, `high` (95 % by
+        Student's t over the seeds), `seeds`, and the same of the difference from the first column, seed by seed.
         """
         rows = []
-        for design in self.designs:
+        for column in self.columns:
             for name in MEASURES:
-                found, beyond = self.interval(design, name), self.difference(design, name)
+                found, beyond = self.interval(column, name), self.difference(column, name)
                 rows.append(
-                    {"design": design, "measure": name, "unit": self.unit(name)}
+                    {self.axis: column, "measure": name, "unit": self.unit(name)}
                     | found._asdict()
-                    | {f"difference_{key}": value for key, value in beyond._asdict().items() if key != "seeds"}
+                    | {f"difference_{key}": value for key, value in beyond._asdict().items()}
                 )
         return pd.DataFrame(rows)
 
-    def values(self, design: str) -> pd.DataFrame:
-        """The measures of one design, a row per seed."""
-        own = self.runs[self.runs["design"] == design]
+    def values(self, column: str) -> pd.DataFrame:
+        """The measures of one column, a row per seed."""
+        own = self.runs[self.runs[self.axis] == column]
         return own.set_index("seed")[list(MEASURES)]
 
-    def interval(self, design: str, measure: str) -> Interval:
-        """Mean and 95 % interval of a measure under a design."""
-        return interval(self.values(design)[measure])
+    def interval(self, column: str, measure: str) -> Interval:
+        """Mean and 95 % interval of a measure in a column."""
+        return interval(self.values(column)[measure])
 
-    def difference(self, design: str, measure: str) -> Interval:
-        """The same of what a design has more than the first one, seed by seed."""
-        return interval(self.values(design)[measure] - self.values(self.designs[0])[measure])
+    def difference(self, column: str, measure: str) -> Interval:
+        """The same of what a column has more than the first one, seed by seed, of the seeds that both have."""
+        return interval(self.values(column)[measure] - self.values(self.columns[0])[measure])
 
-    def unit(self, measure: str) -> str:
-        """Unit of a measure, money in the scenario's currency."""
-        unit = MEASURES[measure].unit
+    def group_interval(self, column: str, group: str, measure: str) -> Interval:
+        """Mean and 95 % interval of a measure of a group in a column."""
+        own = self.groups[(self.groups[self.axis] == column) & (self.groups["group"] == group)]
+        return interval(own[measure])
+
+    def unit(self, measure: str, measures: Mapping[str, Measure] = MEASURES) -> str:
+        """Unit of a measure, money in the scenarios' currency."""
+        unit = measures[measure].unit
         return self.scenario.market.currency if unit == "currency" else unit
 
 
-def problems(designs: Sequence[str], offer: Mapping[str, Design] = DESIGNS) -> list[str]:
-    """What is wrong with a choice among the designs of an offer; empty if they can be compared."""
-    known = ", ".join(offer)
-    if not designs:
-        return [f"designs: give at least one of {known}"]
-    found = [f"designs: there is no {name!r}, only {known}" for name in designs if name not in offer]
-    found += [f"designs: {name!r} is given twice" for name in dict.fromkeys(designs) if designs.count(name) > 1]
-    later = [name for name in designs if name in offer and not _offered(offer[name])]
-    if later:
-        can = ", ".join(name for name in offer if _offered(offer[name]))
-        found.append(f"designs: this version's exchange cannot hold {', '.join(later)}; it can hold {can}")
-    return found
+class RunError(RuntimeError):
+    """Runs ended before their day did: their scenarios and seeds, a line each, and what the other runs found."""
+
+    def __init__(self, found: Comparison) -> None:
+        super().__init__("\n".join(map(str, found.failures)))
+        self.found = found
 
 
-def tariff_designs(scenario: Scenario, others: Sequence[Scenario]) -> dict[str, Design]:
-    """The scenario as it is, and with the tariffs of others, by their names. Raises ScenarioError if two are alike."""
-    names = [one.name for one in (scenario, *others)]
-    if len(set(names)) < len(names) or NONE in names:
-        raise ScenarioError([f"tariffs: every scenario needs a name of its own, not {NONE}; got {', '.join(names)}"])
-    market = scenario.model_dump(mode="json")["market"]
-    kept = {f"market.{name}": market[name] for name in ("design", "auctions", "spread_clock")}
-    own = {scenario.name: Design(f"tariffs of {scenario.name}", kept)}
-    return own | {
-        other.name: Design(f"tariffs of {other.name}", kept | {TARIFFS: other.model_dump(mode="json")[TARIFFS]})
-        for other in others
-    }
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what the runs that had ended found."""
+
+    def __init__(self, found: Comparison) -> None:
+        super().__init__()
+        self.found = found
 
 
 def compare(
@@ -196,129 +112,106 @@ def compare(
     *,
     jobs: int = 1,
     offer: Mapping[str, Design] = DESIGNS,
-    clock: Callable[[], float] | None = None,
+    clock: Clock | None = None,
     progress: Callable[[int, int], None] | None = None,
+    heard: Callable[[Finished], None] | None = None,
 ) -> Comparison:
     """Run every design with every seed in `jobs` processes; the figures do not depend on their number.
 
     `offer` has the designs by name, for those who try their own. `clock` measures the run times [s], which are left
-    out without one. `progress` hears how many seeds are done, and of how many. Raises ScenarioError with all that is
-    wrong with the choice, RunError if a run ends early.
+    out without one. `progress` hears how many seeds are done, and of how many, `heard` what came of each. Raises
+    ScenarioError with all that is wrong with the choice, RunError if a run failed, when all others are done, and
+    Interrupted on Ctrl-C.
     """
-    found = problems(designs, offer)
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        found.append(f"seeds: need different whole numbers from 0, got {list(seeds)}")
+    found = [*problems(designs, offer), *_seed_problems(seeds)]
     if found:
         raise ScenarioError(found)
-    work = partial(run_seed, scenario.to_yaml(), {name: offer[name] for name in designs}, clock)
-    rows: dict[int, list[dict[str, Any]]] = {}
-    for seed, result in _finished(work, seeds, min(jobs, len(seeds))):
-        rows[seed] = result
-        if progress is not None:
-            progress(len(rows), len(seeds))
-    runs = pd.DataFrame([row for seed in seeds for row in rows[seed]])
-    runs[list(MEASURES)] = runs[list(MEASURES)].astype(np.float64)
-    return Comparison(scenario, tuple(designs), tuple(seeds), runs, {name: offer[name].title for name in designs})
+    chosen = {name: offer[name] for name in designs}
+    case = Case(scenario.name, scenario.to_yaml(), chosen)
+    empty = Comparison(
+        DESIGN, dict.fromkeys(designs, scenario), tuple(seeds), pd.DataFrame(), pd.DataFrame(),
+        {name: design.title for name, design in chosen.items()},
+    )  # fmt: skip
+    return _compared(empty, [case], jobs, clock, progress, heard)
 
 
-def run_seed(
-    text: str, designs: Mapping[str, Design], clock: Callable[[], float] | None, seed: int
-) -> list[dict[str, Any]]:
-    """Every design for one seed; `text` is the scenario as YAML. Raises RunError."""
-    scenario = load_scenario(text).changed(seed=seed, **{"output.compare": []})
-    none, none_seconds = _run(scenario, NONE, DESIGNS[NONE], None, clock)
-    # What could have been is a matter of the wants, the wires and the tariffs, which designs share, and so is the day
-    # without a local market.
-    against = {TARIFFS: (none, metrics.accounts(none, metrics.trades(none)), metrics.optima(none))}
-    rows = []
-    for name, design in designs.items():
-        own = repr(design.changes.get(TARIFFS, TARIFFS))
-        if own not in against and TARIFFS in design.changes:
-            tariffs = {TARIFFS: design.changes[TARIFFS]}
-            other, _ = _run(scenario, name, DESIGNS[NONE]._replace(changes=tariffs), none, clock)
-            against[own] = other, metrics.accounts(other, metrics.trades(other)), metrics.optima(other)
-        record, seconds = (none, none_seconds) if name == NONE else _run(scenario, name, design, none, clock)
-        found = _figures(record, *against.get(own, against[TARIFFS]))
-        rows.append({"seed": seed, "design": name} | found | {"seconds": seconds})
-    return rows
+def compare_scenarios(
+    scenarios: Mapping[str, Scenario],
+    seeds: Sequence[int],
+    *,
+    jobs: int = 1,
+    sources: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    heard: Callable[[Finished], None] | None = None,
+) -> Comparison:
+    """Run every scenario, by the names of their columns, as it is with every seed; the rest as in `compare`.
+
+    `sources` says for people where a scenario comes from, if not by its column's name.
+    """
+    found = _seed_problems(seeds)
+    if not scenarios:
+        found.append("scenarios: give at least one")
+    currencies = {name: scenario.market.currency for name, scenario in scenarios.items()}
+    if len(set(currencies.values())) > 1:
+        told = ", ".join(f"{name} has {currency}" for name, currency in currencies.items())
+        found.append(f"market.currency: must be the same in all that are compared, got: {told}")
+    if found:
+        raise ScenarioError(found)
+    cases = [
+        Case((sources or {}).get(name, name), scenario.to_yaml(), {name: as_it_is(scenario)})
+        for name, scenario in scenarios.items()
+    ]
+    titles = {name: scenario.title or scenario.name for name, scenario in scenarios.items()}
+    empty = Comparison(SCENARIO, dict(scenarios), tuple(seeds), pd.DataFrame(), pd.DataFrame(), titles)
+    return _compared(empty, cases, jobs, clock, progress, heard)
 
 
-def _offered(design: Design) -> bool:
-    """Whether a scenario can ask for the design."""
-    name = design.changes.get("market.design")
-    if name is None or name == "cda":
-        return True
-    field = Market.model_fields.get("design")
-    return field is not None and name in get_args(field.annotation)
+def _seed_problems(seeds: Sequence[int]) -> list[str]:
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        return [f"seeds: need different whole numbers from 0, got {list(seeds)}"]
+    return []
 
 
-def _run(
-    scenario: Scenario, name: str, design: Design, like: Record | None, clock: Callable[[], float] | None
-) -> tuple[Record, float | None]:
-    """One day under a design, with the participants of `like`, and how long its trading took [s]."""
-    people = None if like is None else like.population
-    model = MarketModel(scenario, strategy=design.strategy, population=people, **design.fields(scenario))
-    start = clock() if clock else 0.0
+def _compared(
+    empty: Comparison,
+    cases: Sequence[Case],
+    jobs: int,
+    clock: Clock | None,
+    progress: Callable[[int, int], None] | None,
+    heard: Callable[[Finished], None] | None,
+) -> Comparison:
+    """The comparison with its runs."""
+    done: dict[tuple[int, int], Finished] = {}
     try:
-        model.run_model()
-    except GridViolation as violation:  # it does not survive the way between processes
-        raise RunError(f"seed {scenario.seed}, design {name}: {violation}") from violation
-    return model.record, clock() - start if clock else None
+        for result in run_all(cases, empty.seeds, jobs, clock):
+            done[result.seed, result.case] = result
+            if heard is not None:
+                heard(result)
+            if progress is not None:
+                progress(len(done), len(cases) * len(empty.seeds))
+    except KeyboardInterrupt as stop:
+        raise Interrupted(_with_runs(empty, cases, done)) from stop
+    found = _with_runs(empty, cases, done)
+    if found.failures:
+        raise RunError(found)
+    return found
 
 
-def _figures(record: Record, none: Record, before: Accounts, best: list[Optimum]) -> dict[str, float | None]:
-    traded = metrics.trades(record)
-    account, physical = metrics.accounts(record, traded), metrics.physics(record)
-    saving = account.money - before.money
-    benefit = metrics.benefit(record, account) - metrics.benefit(none, before)
-    load = int(physical.load.sum())
-    admitted = [limit.event.admitted for limit in record.desk.limits]
-    welfare, (optimum, _) = int(metrics.welfare(record, traded).sum()), total(best)
-    return {
-        **_local(traded),
-        "savings": int(saving.sum()) / NANO,
-        "benefit": int(benefit.sum()) / NANO,
-        "welfare_pct": _percent(share(welfare, optimum)),
-        "self_sufficiency_pct": _percent(share(load - int(account.bought_utility.sum()), load)),
-        **fairness(benefit, saving),
-        "fees": int(account.fees.sum()) / NANO,
-        "losses_kwh": float(stack(record, "loss_w").sum()) * record.scenario.slot_hours / 1000,
-        "refused": sum(1 for wh in admitted if wh == 0),
-        "trimmed": sum(1 for wh in admitted if wh > 0),
-        "loading_pct": 100 * float(stack(record, "loading").max(initial=0.0)),
-    }
+def _with_runs(empty: Comparison, cases: Sequence[Case], done: Mapping[tuple[int, int], Finished]) -> Comparison:
+    order = [done[seed, case] for seed in empty.seeds for case in range(len(cases)) if (seed, case) in done]
+    runs = _rows([row for result in order for row in result.rows], ["seed", "column"], MEASURES)
+    head = ["seed", "column", "group", "participants"]
+    groups = _rows([row for result in order for row in result.groups], head, GROUP_MEASURES)
+    return replace(
+        empty,
+        runs=runs.rename(columns={"column": empty.axis}),
+        groups=groups.rename(columns={"column": empty.axis}),
+        failures=tuple(told for result in order for told in result.failures),
+    )
 
 
-def _local(traded: Trades) -> dict[str, float | None]:
-    price, energy = traded.price[traded.local], traded.quantity[traded.local]
-    mean = share(int(price @ energy), int(energy.sum()))
-    return {
-        "traded_kwh": int(energy.sum()) / 1000,
-        "trades": len(energy),
-        "price_ct": None if mean is None else mean / PRICE_PER_CT_KWH,
-    }
-
-
-def _percent(part: float | None) -> float | None:
-    return None if part is None else 100 * part
-
-
-def _finished(
-    work: Callable[[int], list[dict[str, Any]]], seeds: Sequence[int], jobs: int
-) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Results as they come. Processes are spawned, so that they inherit nothing."""
-    if jobs <= 1:
-        for seed in seeds:
-            yield seed, work(seed)
-        return
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _leave_interrupts_to_the_parent)
-    try:
-        waiting = {pool.submit(work, seed): seed for seed in seeds}
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _rows(rows: list[dict[str, Any]], head: list[str], measures: Mapping[str, Measure]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=[*head, *measures])
+    table[list(measures)] = table[list(measures)].astype(np.float64)
+    return table

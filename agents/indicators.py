@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.metrics import Ints, Trades, share
-from agents.optimum import Wants
 from market.units import NANO, PRICE_PER_CT_KWH
 
 Floats = NDArray[np.float64]
@@ -72,17 +71,15 @@ def lerner(traded: Trades) -> float | None:
     return share(int(((traded.price - traded.cost) * traded.quantity)[local].sum()), revenue)
 
 
-def residual_supply(wants: Wants, member: Ints) -> float | None:
+def residual_supply(offered: Ints, wanted: int) -> float | None:
     """Residual supply index of a slot: what all local sellers but the largest offer / what local buyers want.
 
     Sheffrin 2002. Below 1 the largest seller is pivotal: without it the utility must deliver. None without buyers or
-    sellers. `member` (K,) is who has each want.
+    sellers. `offered` (P,) and `wanted` are energy.
     """
-    offers = np.bincount(member[wants.sell], wants.quantity[wants.sell])
-    demand = int(wants.quantity[~wants.sell].sum())
-    if not demand or not offers.any():
+    if not wanted or not offered.any():
         return None
-    return float(offers.sum() - offers.max()) / demand
+    return float(offered.sum() - offered.max()) / wanted
 
 
 def market_power(traded: Trades, sold: Ints, bought: Ints, residual: list[float | None]) -> dict[str, Any]:
@@ -97,6 +94,11 @@ def market_power(traded: Trades, sold: Ints, bought: Ints, residual: list[float 
     }
 
 
+def factor(origin: str, factors: Mapping[str, float]) -> float:
+    """Emissions of an origin [g CO2 eq/kWh]. One without a factor of its own, or none stated, counts as the grid."""
+    return factors.get(origin, factors["grid"])
+
+
 def emissions(
     generated: Mapping[str, float], imported: float, exported: float, load: float, factors: Mapping[str, float]
 ) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def emissions(
     `avoided_kg` is what `exported` energy spares the grid above, which is not taken off; `g_per_kwh` is the total less
     that, over the consumption `load`.
     """
-    sources = {name: kwh * factors[name] / 1000 for name, kwh in generated.items()}
+    sources = {name: kwh * factor(name, factors) / 1000 for name, kwh in generated.items()}
     total, avoided = sum(sources.values()) + imported * factors["grid"] / 1000, exported * factors["grid"] / 1000
     return {
         "kg": total,
@@ -121,23 +123,5 @@ def peak(slack_kw: Floats) -> dict[str, Any]:
     return {
         "import_kw": float(slack_kw.max(initial=0.0)),
         "export_kw": float(-slack_kw.min(initial=0.0)),
-        "load_factor": share(float(np.abs(slack_kw).mean()), largest),
+        "load_factor": share(float(np.abs(slack_kw).sum()), len(slack_kw) * largest),
     }
-
-
-def by_source(traded: Trades, origin: list[str], generated: Mapping[str, float]) -> dict[str, Any]:
-    """For every origin of energy: kWh generated, kWh sold locally, its share of local sales and mean price."""
-    local_of = np.array([name if local else "" for name, local in zip(origin, traded.local.tolist(), strict=True)])
-    total = int(traded.quantity[traded.local].sum())
-    found = {}
-    for name in sorted({*generated, *local_of.tolist()} - {""}):
-        here = local_of == name
-        energy, money = int(traded.quantity[here].sum()), int((traded.price * traded.quantity)[here].sum())
-        mean = share(money, energy)
-        found[name] = {
-            "generation_kwh": generated.get(name, 0.0),
-            "sold_local_kwh": energy / 1000,
-            "share_of_sales": share(energy, total),
-            "price_ct": None if mean is None else mean / PRICE_PER_CT_KWH,
-        }
-    return found

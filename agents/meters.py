@@ -23,6 +23,8 @@ class Meters:
             own[rows] = energy[rows]
             mixed |= ~rows & energy.any(axis=1)
         self._own = own
+        # What is injected tells what was generated where nothing else is behind the connection.
+        mixed |= (population.load_wh + population.flexible_load_wh).any(axis=1)
         self._rows = np.flatnonzero(mixed & (population.source > 0)).tolist()
 
     def registrations(self) -> list[Register]:
@@ -35,9 +37,13 @@ class Meters:
 
     def read(self, record: Record, slot: int) -> RecordMeter:
         """The readings of a delivered slot."""
-        names, column = self._population.ids, slot - self._population.first_slot
+        people, column = self._population, slot - self._population.first_slot
+        names, rows = people.ids, self._rows
         readings = dict(zip(names, record.metered[:, column].tolist(), strict=True))
-        generated = {names[row]: int(self._own[row, column]) for row in self._rows}
+        moved = record.schedule[column][people.connection_index[rows]] - people.battery_traded_wh[rows, column]
+        curtailed = people.beyond()[0][rows, column] - np.maximum(moved, 0)
+        own = np.maximum(self._own[rows, column] - np.maximum(curtailed, 0), 0)
+        generated = dict(zip([names[row] for row in rows], own.tolist(), strict=True))
         short = record.shed[:, column]
         unserved = {names[row]: int(short[row]) for row in np.flatnonzero(short).tolist()}
         return RecordMeter(slot, readings, generated, unserved)

@@ -101,24 +101,17 @@ def trades(record: Record) -> Trades:
 def accounts(record: Record, traded: Trades) -> Accounts:
     """What every participant sold, bought, received and paid. Asserts that money and energy sum to zero."""
     people, settings = len(record.population), record.settings
-    sold, bought = _sum(traded.seller, traded.quantity, people), _sum(traded.buyer, traded.quantity, people)
-    local = np.where(traded.local, traded.quantity, 0)
     money, fee = traded.price * traded.quantity, traded.fee * traded.quantity
-    sold_local, bought_local = _sum(traded.seller, local, people), _sum(traded.buyer, local, people)
-    contracted = np.zeros((people + 1, record.population.slots), dtype=np.int64)
-    np.add.at(contracted, (traded.seller, traded.column), traded.quantity)
-    np.add.at(contracted, (traded.buyer, traded.column), -traded.quantity)
-    imbalance = record.metered - contracted[:people]
+    sold_local, bought_local, sold_utility, bought_utility, imbalance = energies(traded, record.metered)
     paid, charged = record.imbalance_prices
     settled = np.maximum(imbalance, 0) @ paid - np.maximum(-imbalance, 0) @ charged
-    surplus, shortage = np.maximum(imbalance, 0).sum(axis=1), np.maximum(-imbalance, 0).sum(axis=1)
     lost, borne = settings.losses_price * record.losses.sum(axis=1), settings.losses_price * record.wires_losses.sum()
     outside = money[traded.seller == UTILITY].sum() - money[traded.buyer == UTILITY].sum()
     result = Accounts(
         sold_local=sold_local,
         bought_local=bought_local,
-        sold_utility=sold - sold_local + surplus,
-        bought_utility=bought - bought_local + shortage,
+        sold_utility=sold_utility,
+        bought_utility=bought_utility,
         money=_sum(traded.seller, money, people) - _sum(traded.buyer, money + fee, people) + settled - lost,
         fees=_sum(traded.buyer, fee, people),
         losses=lost,
@@ -130,6 +123,36 @@ def accounts(record: Record, traded: Trades) -> Accounts:
     assert (taken == record.metered.sum(axis=1)).all(), "what was sold less what was bought is not what was metered"
     assert result.sold_local.sum() == result.bought_local.sum(), "local sales are not local purchases"
     return result
+
+
+class Energies(NamedTuple):
+    """Energy [Wh] that P participants traded and settled, (P,) each but the last."""
+
+    sold_local: Ints
+    bought_local: Ints
+    sold_utility: Ints
+    """By trade or by settlement."""
+    bought_utility: Ints
+    imbalance: Ints
+    """(P, T) metered less contracted."""
+
+
+def energies(traded: Trades, metered: Ints) -> Energies:
+    """What was traded, and what settlement adds of what was `metered`, (P, T) injection positive [Wh]."""
+    people = len(metered)
+    local = np.where(traded.local, traded.quantity, 0)
+    contracted = np.zeros((people + 1, metered.shape[1]), dtype=np.int64)
+    np.add.at(contracted, (traded.seller, traded.column), traded.quantity)
+    np.add.at(contracted, (traded.buyer, traded.column), -traded.quantity)
+    imbalance = metered - contracted[:people]
+    surplus, shortage = np.maximum(imbalance, 0).sum(axis=1), np.maximum(-imbalance, 0).sum(axis=1)
+    return Energies(
+        sold_local=_sum(traded.seller, local, people),
+        bought_local=_sum(traded.buyer, local, people),
+        sold_utility=_sum(traded.seller, traded.quantity - local, people) + surplus,
+        bought_utility=_sum(traded.buyer, traded.quantity - local, people) + shortage,
+        imbalance=imbalance,
+    )
 
 
 def physics(record: Record) -> Physics:

@@ -82,5 +82,8 @@ def _read(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} is damaged: {error}") from error
 
 
-_NUMBERS = ("price_ct", "price_low_ct", "price_high_ct")
+_NUMBERS = (
+    "price_ct", "price_low_ct", "price_high_ct", "received_ct", "paid_ct", "self_sufficiency", "self_consumption",
+    "share_of_sales",
+)  # fmt: skip
 """Columns in which nothing stands for no number."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agents import indicators, metrics
+from agents import indicators, metrics, parts
 from agents.metrics import Accounts, Physics, Trades, share
 from agents.optimum import Optimum, total
 from agents.population import SOURCES
@@ -47,11 +47,9 @@ def summary(day: Day, people: pd.DataFrame, limited: pd.DataFrame, others: Mappi
         "limited": _refusals(limited),
         "grid": _grid_figures(record),
         "peak": indicators.peak(stack(record, "slack_w") / 1000),
-        "sources": indicators.by_source(
-            traded, [deal.event.source for deal in record.desk.trades], _kwh_by_source(record, physical)
-        ),
-        "market_power": _market_power(record, traded, account),
-        "emissions": _emissions(record, physical),
+        "sources": _sources(record, traded, account, physical),
+        "market_power": market_power(record, traded, account),
+        "emissions": emissions(record, traded, account, physical),
     }
     if record.population.islanded:
         figures["island"] = _island(record, people)
@@ -151,21 +149,16 @@ def _money(traded: Trades, account: Accounts) -> dict[str, Any]:
 
 
 def _groups(people: pd.DataFrame) -> dict[str, Any]:
-    numbers = [name for name in people.columns if people[name].dtype.kind == "f"]
-    groups: dict[str, Any] = {}
-    for name, rows in people.groupby("group", sort=False):
-        sums = {column: float(rows[column].sum()) for column in numbers}
-        load, generation = sums["load_kwh"], sums["generation_kwh"]
-        groups[str(name)] = {
-            "kind": str(rows["kind"].iloc[0]),
-            "participants": len(rows),
-            **sums,
-            "self_sufficiency": share(load - sums["bought_utility_kwh"], load),
-            "self_consumption": share(generation - sums["sold_utility_kwh"], generation),
-        }
-        if "bought_utility_without_kwh" in sums:
-            before = sums["load_without_kwh"]
-            groups[str(name)]["self_sufficiency_without"] = share(before - sums["bought_utility_without_kwh"], before)
+    saving, benefit = ("saving", "benefit") if "benefit" in people else ("saved_at_tariff", "saved_at_tariff")
+    kinds = people.groupby("group", sort=False)["kind"].first()
+    groups = {
+        name: {"kind": str(kinds[name]), **figures} for name, figures in parts.groups(people, saving, benefit).items()
+    }
+    if "bought_utility_without_kwh" in people:
+        for group in groups.values():
+            before = group["load_without_kwh"]
+            group["self_sufficiency_without"] = share(before - group["bought_utility_without_kwh"], before)
+            group["g_per_kwh_without"] = share(1000 * group["co2_without_kg"], before)
     return groups
 
 
@@ -196,23 +189,32 @@ def _kwh_by_source(record: Record, physical: Physics) -> dict[str, float]:
     return {name: int(wh.sum()) / 1000 for name, wh in generation_by_source(record, physical).items()}
 
 
-def _by_source(record: Record, traded: Trades, physical: Physics) -> dict[str, Any]:
-    origin = [deal.event.source for deal in record.desk.trades]
-    return indicators.by_source(traded, origin, _kwh_by_source(record, physical))
+def _sources(record: Record, traded: Trades, account: Accounts, physical: Physics) -> dict[str, Any]:
+    generated = {name: int(wh.sum()) for name, wh in generation_by_source(record, physical).items()}
+    table = parts.origins(parts.of_run(record, traded, account, physical), generated)
+    return {row.pop("source"): row for row in table.astype(object).where(table.notna(), None).to_dict("records")}
 
 
-def _market_power(record: Record, traded: Trades, account: Accounts) -> dict[str, Any]:
+def market_power(record: Record, traded: Trades, account: Accounts) -> dict[str, Any]:
+    """Who could have set prices; the residual supply follows from what all had to offer, quoted or not."""
     desk, people = record.desk, record.population
     slots = range(people.first_slot, people.first_slot + people.slots)
-    residual = [indicators.residual_supply(desk.wants(slot), desk.member[desk.rows(slot)]) for slot in slots]
+    residual = []
+    for slot in slots:
+        wants, member = desk.wants(slot), desk.member[desk.rows(slot)]
+        offered = np.bincount(member[wants.sell], wants.quantity[wants.sell], len(people))
+        residual.append(indicators.residual_supply(offered, int(wants.quantity[~wants.sell].sum())))
     return indicators.market_power(traded, account.sold_local, account.bought_local, residual)
 
 
-def _emissions(record: Record, physical: Physics) -> dict[str, Any]:
+def emissions(record: Record, traded: Trades, account: Accounts, physical: Physics) -> dict[str, Any]:
+    """What flowed emitted, from every plant and from above the feeder, and what was consumed did by contract."""
     from_above = stack(record, "slack_w") * record.scenario.slot_hours / 1000
     imported, exported = float(np.maximum(from_above, 0).sum()), float(np.maximum(-from_above, 0).sum())
     load, factors = int(physical.load.sum()) / 1000, record.scenario.emissions.model_dump()
-    return indicators.emissions(_kwh_by_source(record, physical), imported, exported, load, factors)
+    flowed = indicators.emissions(_kwh_by_source(record, physical), imported, exported, load, factors)
+    consumed = float(parts.emissions(parts.of_run(record, traded, account, physical)).sum())
+    return {**flowed, "consumed_kg": consumed, "consumed_g_per_kwh": share(1000 * consumed, load)}
 
 
 def _fairness(record: Record, account: Accounts, without: Record) -> dict[str, Any]:
@@ -261,7 +263,8 @@ def _grid_figures(record: Record) -> dict[str, Any]:
 
 
 def _without(record: Record, account: Accounts, without: Record) -> dict[str, Any]:
-    before, physical = metrics.accounts(without, metrics.trades(without)), metrics.physics(without)
+    alone, physical = metrics.trades(without), metrics.physics(without)
+    before = metrics.accounts(without, alone)
     load, generation = int(physical.load.sum()), int(physical.generation.sum())
     benefit = metrics.benefit(record, account) - metrics.benefit(without, before)
     return {
@@ -274,5 +277,5 @@ def _without(record: Record, account: Accounts, without: Record) -> dict[str, An
         "self_consumption": share(generation - int(before.sold_utility.sum()), generation),
         "losses_kwh": float(stack(without, "loss_w").sum()) * without.scenario.slot_hours / 1000,
         "peak": indicators.peak(stack(without, "slack_w") / 1000),
-        "emissions": _emissions(without, physical),
+        "emissions": emissions(without, alone, before, physical),
     }

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agents import envelopes, metrics
+from agents import envelopes, metrics, parts
 from agents.metrics import Accounts, Physics, Trades
 from agents.optimum import Optimum
 from agents.population import Population
@@ -38,7 +38,7 @@ def collect(record: Record, others: Mapping[str, Record]) -> Results:
         slots["loading_max_off"] = stack(off, "loading").max(axis=1, initial=0.0)
         if off.population.feeder.three_phase:
             slots["unbalance_max_off"] = stack(off, "unbalance").max(axis=1)
-    people = _participants(record, account, physical, others.get(WITHOUT))
+    people = _participants(record, traded, account, physical, others.get(WITHOUT))
     return Results(
         trades=_trades(record, traded), slots=slots, participants=people, limited=limited, depth=_depth(record),
         envelopes=envelopes.table(record),
@@ -159,37 +159,27 @@ def _slots(
     return pd.DataFrame(table)
 
 
-def _participants(record: Record, account: Accounts, physical: Physics, without: Record | None) -> pd.DataFrame:
+def _participants(
+    record: Record, traded: Trades, account: Accounts, physical: Physics, without: Record | None
+) -> pd.DataFrame:
     people = record.population
-    table = pd.DataFrame(
-        {
-            "participant": people.ids,
-            "group": people.groups,
-            "kind": people.kinds,
-            "connection": people.connections,
-            "strategy": _strategies(record),
-            "load_kwh": physical.load.sum(axis=1) / 1000,
-            "generation_kwh": physical.generation.sum(axis=1) / 1000,
-            "sold_local_kwh": account.sold_local / 1000,
-            "bought_local_kwh": account.bought_local / 1000,
-            "sold_utility_kwh": account.sold_utility / 1000,
-            "bought_utility_kwh": account.bought_utility / 1000,
-            "fees": account.fees / NANO,
-            "losses_kwh": record.losses.sum(axis=1) / 1000,
-            "losses": account.losses / NANO,
-            "bill": -account.money / NANO,
-        }
-    )
+    table = parts.participants(parts.of_run(record, traded, account, physical))
+    for place, (name, column) in enumerate(
+        {"kind": people.kinds, "connection": people.connections, "strategy": _strategies(record)}.items(), 2
+    ):
+        table.insert(place, name, column)
     if people.islanded:
         table["shed_kwh"] = record.shed.sum(axis=1) / 1000
         table["lost_load"] = record.shed.sum(axis=1) * people.lost_load / NANO
     if without is not None:
-        before = metrics.accounts(without, metrics.trades(without))
+        alone = metrics.trades(without)
+        before, flows = metrics.accounts(without, alone), metrics.physics(without)
         table["bill_without"] = -before.money / NANO
         table["saving"] = (account.money - before.money) / NANO
         table["benefit"] = (metrics.benefit(record, account) - metrics.benefit(without, before)) / NANO
-        table["load_without_kwh"] = metrics.physics(without).load.sum(axis=1) / 1000
+        table["load_without_kwh"] = flows.load.sum(axis=1) / 1000
         table["bought_utility_without_kwh"] = before.bought_utility / 1000
+        table["co2_without_kg"] = parts.emissions(parts.of_run(without, alone, before, flows))
     return table
 
 

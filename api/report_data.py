@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agents.results import Results
-from api import report_envelopes
+from api import report_envelopes, report_metrics
 from api.digest import Seal
 from api.report_figures import alert, headline, lede, limit_words, stage_words
 from api.report_html import number
@@ -91,6 +91,7 @@ def report_data(run: Run) -> dict[str, Any]:
         "depth_start": _fullest(books),
         "balance": _balance(table, starts),
         "bills": _bills(run.results.participants),
+        "metrics": report_metrics.collect(run.results),
         "refused": _refused(run, starts, block),
         "envelopes": report_envelopes.collect(run.results.envelopes, starts),
         "compare": _compare(table, summary, starts),

@@ -61,6 +61,7 @@ def headline(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
         _trade(summary, settings),
         _island(summary),
         _money(summary, settings),
+        _sharing(summary),
         _wires(summary, settings),
         _run(summary),
     )
@@ -94,7 +95,7 @@ def _trade(summary: dict[str, Any], settings: MarketSettings) -> list[Tile]:
             "Traded between neighbours", number(energy["local_kwh"], 1), "kWh", f"{_percent(part)} % of the consumption"
         ),
         _tile("Trades", number(energy["trades"], 0), "", f"from {number(summary['orders'], 0)} orders and changes"),
-        _tile("Mean price", number(price["mean_ct"]), "ct/kWh", between + fee),
+        _tile("Mean price", number(price["mean_ct"]), "ct/kWh", f"{_span(price)}{between}{fee}"),
         _tile("Self-sufficiency", _percent(energy["self_sufficiency"]), "%", before),
     ]
 
@@ -103,6 +104,31 @@ def _reach(settings: MarketSettings, field: int) -> str:
     """The utility's price as seller (1) or buyer (2), or the least and the largest that it ever is [ct/kWh]."""
     prices = {(0, settings.retail, settings.feed_in)[field], *(change[field] for change in settings.price_changes)}
     return " to ".join(f"{ct_per_kwh(price):g}" for price in sorted({min(prices), max(prices)}))
+
+
+def _span(price: dict[str, Any]) -> str:
+    return f"{price['low_ct']:.2f} to {price['high_ct']:.2f}; " if price["mean_ct"] is not None else ""
+
+
+def _sharing(summary: dict[str, Any]) -> list[Tile]:
+    """How gains fell, who could set prices, what consumption emitted, and the peak."""
+    power, air, peak = summary["market_power"], summary["emissions"], summary["peak"]
+    fair, without = summary.get("fairness"), summary.get("without_local_trading")
+    tiles = []
+    if fair:
+        worse = f"{number(fair['losers_pct'], 0)} % worse off"
+        note = f"Jain's index of gains; Gini of savings {number(fair['gini'])}; {worse}"
+        tiles.append(_tile("Fairness", number(fair["jain"]), "", note))
+    pivotal = f"largest seller needed in {power['pivotal_slots']} of {summary['slots']} slots"
+    note = f"HHI of sellers; Lerner's index {number(power['lerner'])}; {pivotal}"
+    tiles.append(_tile("Market power", number(power["hhi_sellers"], 3), "", note))
+    before = f"{number(without['emissions']['consumed_g_per_kwh'], 0)} without local trading; " if without else ""
+    note = f"CO2 of consumption, by contract; {before}{number(air['kg'], 0)} kg of all that flowed"
+    tiles.append(_tile("Emissions", number(air["consumed_g_per_kwh"], 0), "g/kWh", note))
+    told = f"; {number(without['peak']['import_kw'], 1)} without local trading" if without else ""
+    note = f"from above{told}; fed back {number(peak['export_kw'], 1)}"
+    tiles.append(_tile("Peak", number(peak["import_kw"], 1), "kW", note))
+    return tiles
 
 
 def tariff(settings: MarketSettings) -> str:

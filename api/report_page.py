@@ -9,6 +9,7 @@ from api import report_outcomes as outcomes
 from api import report_sections as sections
 from api.report_envelopes import envelopes
 from api.report_html import embedded, text
+from api.report_metrics import metrics
 from api.report_sections import Data
 
 _SECTIONS = (
@@ -18,6 +19,7 @@ _SECTIONS = (
     ("depth", "Book", sections.depth),
     ("balance", "Energy", sections.balance),
     ("bills", "Bills", outcomes.bills),
+    ("metrics", "Metrics", metrics),
     ("refused", "Refused", outcomes.refused),
     ("envelopes", "Envelopes", envelopes),
     ("compare", "Grid", outcomes.compare),

@@ -62,7 +62,7 @@ def simulate(
         ledger.sign_with(signer)
         patient = Patient(ledger)
         try:
-            with _stoppable() as check, Background(patient) as background:
+            with stoppable() as check, Background(patient) as background:
                 results, feeder = _run(scenario, background, check)
         except KeyboardInterrupt as stop:
             raise CommandError(Exit.INTERRUPTED, *_interrupted(ledger)) from stop
@@ -105,7 +105,7 @@ def _run(scenario: Scenario, ledger: Background, check: Callable[[], None]) -> t
 
 
 @contextmanager
-def _stoppable() -> Iterator[Callable[[], None]]:
+def stoppable() -> Iterator[Callable[[], None]]:
     """Ctrl-C and SIGTERM raise KeyboardInterrupt; what is given raises it again if it was lost.
 
     Python cannot pass an exception on from a callback, such as that of a weak reference, and goes on without it.

@@ -23,7 +23,8 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from agents.compare import Design, compare
+from agents.compare import compare
+from agents.designs import Design
 from agents.intervals import interval
 from benchmarks.congestion_rules import RULES, run_rule
 from scenarios import laboratory as shipped
@@ -35,7 +36,7 @@ DAYS = {"zi_c": 1, "truthful": 1, "zip": 10}
 """Periods of a session, the last of which counts: only `zip` learns."""
 SCENARIO = "congested"
 MEASURES = ("welfare_pct", "benefit", "losers_pct", "traded_kwh", "refused", "trimmed")
-"""Of a run of the scenario; see `agents.compare`."""
+"""Of a run of the scenario; see `agents.measures`."""
 
 
 class Tell(Protocol):

@@ -24,10 +24,12 @@ from typing import IO, NamedTuple, Protocol
 
 import msgspec
 
+from market.events import Entry
+from market.journal import JournalError, decode
 from market.keyring import KeyRow
 from market.ledger import LedgerError
 from market.merkle import WIDTH, split
-from market.store import CheckpointRow, JournalRow, Ledger, PostingRow, TileRow
+from market.store import CHUNK, CheckpointRow, JournalRow, Ledger, PostingRow, TileRow
 
 VERSION = 1
 BLOCK = 1 << 18
@@ -289,3 +291,20 @@ def is_export(path: Path) -> bool:
     with named(path), path.open("rb") as file:
         head = file.read(12)
     return head.startswith((b"\x1f\x8b", b'{"entries":'))
+
+
+def entries_of(target: str | Path) -> Iterator[Entry]:
+    """The entries of a ledger or an exported file, in order, without checking more than that they can be read.
+
+    Raises LedgerError where they cannot.
+    """
+    if "://" in str(target) or not Path(target).is_file() or not is_export(Path(target)):
+        with Ledger.open(target) as ledger:
+            yield from ledger.entries()
+        return
+    for page in ExportEvidence(Path(target)).pages(1, CHUNK):
+        for seq, body, _ in page.rows:
+            try:
+                yield decode(body)
+            except JournalError as error:
+                raise JournalError(error.reason, seq) from error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from itertools import islice
 from typing import Annotated, Any
@@ -18,10 +20,11 @@ from api.targets import LedgerTarget
 
 app = typer.Typer(
     help="List the trades, settlements, postings or balances of a ledger, in market units: Wh, milli-currency/MWh, "
-    "nano-currency.",
+    "nano-currency; or figures of it.",
     epilog="Example: wattbook ledger trades runs/village-seed1/ledger.db --where 'price > 200000 and source = solar'",
     no_args_is_help=True,
 )
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?|–")
 ROWS = 50
 """Rows of a table if nobody says how many."""
 
@@ -98,6 +101,91 @@ def balances(
     _list("balances", ledger, where, participant, written, limit)
 
 
+class By(StrEnum):
+    """What has a row of its own."""
+
+    MARKET = "market"
+    GROUP = "group"
+    PARTICIPANT = "participant"
+    SOURCE = "source"
+
+
+@app.command(epilog="Example: wattbook ledger metrics village.ndjson.gz --by group")
+def metrics(
+    ledger: LedgerTarget,
+    by: Annotated[By, typer.Option(help="What has a row of its own.")] = By.MARKET,
+    emissions: Annotated[
+        str,
+        typer.Option(
+            help="Emissions in g CO2 eq/kWh by origin, such as grid=250,solar=30; else those of docs/metrics.md.",
+            metavar="ORIGIN=G,...",
+            show_default=False,
+        ),
+    ] = "",
+    written: Written = Format.TABLE,
+) -> None:
+    """Figures from the journal alone, of a ledger or of what was exported from one, in kWh, ct/kWh, kg and currency.
+
+    Instead of a LEDGER give an exported file just as well. A table shows the main columns, csv and json have all.
+
+    Self-sufficiency, savings at the utility's tariff, fairness, market power, emissions and peaks, so that anyone can
+    compute again what a report says. docs/metrics.md has the formulas, and which figures need more than a journal.
+    """
+    from agents import parts, told
+    from agents.scenario import Emissions
+    from market.evidence import entries_of
+
+    factors = Emissions().model_dump() | _factors(emissions)
+    found = told.read(entries_of(ledger), factors)
+    if by is By.MARKET:
+        given: Iterable[Mapping[Any, Any]] = [told.market(found)]
+    elif by is By.SOURCE:
+        given = parts.origins(found.books, found.generated).to_dict("records")
+    elif by is By.PARTICIPANT:
+        given = parts.participants(found.books).to_dict("records")
+    else:
+        each = parts.groups(parts.participants(found.books), "saved_at_tariff", "saved_at_tariff")
+        given = [{"group": name, **figures} for name, figures in each.items()]
+    rows = [{str(name): None if value != value else value for name, value in row.items()} for row in given]
+    if by is By.MARKET and written is Format.TABLE:
+        rows = [{"figure": name, "value": value} for name, value in rows[0].items()]
+    if written is Format.TABLE:
+        shown = _SHOWN.get(by) or list(rows[0] if rows else [])
+        rows = [{name: _rounded(row[name]) for name in shown} for row in rows]
+    _WRITERS[written](list(rows[0]) if rows else [], rows)
+
+
+_TRADED = ("load_kwh", "generation_kwh", "bought_local_kwh", "sold_local_kwh", "self_sufficiency", "self_consumption")
+_SHOWN: dict[By, list[str]] = {
+    By.GROUP: ["group", "participants", *_TRADED, "bill", "saved_at_tariff", "jain", "losers_pct", "co2_kg"],
+    By.PARTICIPANT: ["participant", *_TRADED, "paid_ct", "received_ct", "bill", "saved_at_tariff", "co2_kg"],
+}
+"""Columns of tables for people; csv and json have all."""
+
+
+def _rounded(value: object) -> object:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if isinstance(value, float) else value
+
+
+def _factors(text: str) -> dict[str, float]:
+    """Emissions by origin as an option gives them. Raises CommandError with all that is wrong."""
+    found, errors = {}, []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = part.partition("=")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            errors.append(f"--emissions: {part!r} is no emission; write it like grid=250")
+            continue
+        if not 0 <= found[name.strip()] < math.inf:
+            errors.append(f"--emissions: {part!r} must be a number from 0")
+    if errors:
+        raise CommandError(Exit.INPUT, *errors)
+    return found
+
+
 def _list(
     kind: str, ledger: str, where: str, participant: str, written: Format, limit: int | None, since: str = "",
     until: str = "",
@@ -139,7 +227,7 @@ def _time(option: str, text: str) -> str:
 
 def _table(names: list[str], rows: Iterable[dict[str, Any]]) -> None:
     lines = list(_cells(names, rows))
-    right = [all(line[place].lstrip("-").isdigit() for line in lines) for place in range(len(names))]
+    right = [all(_NUMBER.fullmatch(line[place]) for line in lines) for place in range(len(names))]
     width = [max(len(name), *(len(line[place]) for line in lines), 0) for place, name in enumerate(names)]
     for number, line in enumerate([names, *lines]):
         cells = [

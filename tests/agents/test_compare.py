@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from agents import compare as comparing
-from agents import metrics
-from agents.compare import DESIGNS, MEASURES, Comparison, compare, problems
+from agents import MarketModel, metrics
+from agents import designs as offered
+from agents.compare import Comparison, Interrupted, RunError, compare, compare_scenarios
+from agents.designs import DESIGNS, problems
 from agents.indicators import fairness
 from agents.intervals import Interval, interval, quantile
+from agents.measures import GROUP_MEASURES, MEASURES
 from agents.scenario import Scenario, ScenarioError
 from tests.agents import small
 
@@ -52,7 +54,7 @@ def test_a_comparison_has_the_figures_of_the_runs_themselves(found: Comparison) 
     model, _ = small.model(2, **SHORT)
     summary = model.run().summary
     own = found.values("cda").loc[2]
-    without = summary["without_local_trading"]
+    without, power = summary["without_local_trading"], summary["market_power"]
     assert own["traded_kwh"] == summary["energy"]["local_kwh"]
     assert own["trades"] == summary["energy"]["trades"]
     assert own["price_ct"] == pytest.approx(summary["price"]["mean_ct"])
@@ -63,6 +65,35 @@ def test_a_comparison_has_the_figures_of_the_runs_themselves(found: Comparison) 
     assert own["losers_pct"] == pytest.approx(100 * without["worse_off"] / summary["participants"])
     assert (own["refused"], own["trimmed"]) == (summary["limited"]["refused"], summary["limited"]["trimmed"])
     assert own["loading_pct"] == pytest.approx(100 * summary["grid"]["loading_max"])
+    assert own["self_consumption_pct"] == pytest.approx(100 * summary["energy"]["self_consumption"])
+    assert own["congestion_cost"] == pytest.approx(summary["welfare"]["congestion_cost"])
+    assert (own["hhi_sellers"], own["lerner"]) == (power["hhi_sellers"], power["lerner"])
+    assert own["residual_supply"] == pytest.approx(power["residual_supply_min"])
+    assert own["co2_kg"] == pytest.approx(summary["emissions"]["kg"])
+    assert own["co2_g_per_kwh"] == pytest.approx(summary["emissions"]["consumed_g_per_kwh"])
+    assert (own["import_kw"], own["export_kw"]) == (summary["peak"]["import_kw"], summary["peak"]["export_kw"])
+    assert own["profit_dispersion"] == pytest.approx(summary["fairness"]["profit_dispersion"])
+    assert own["spread_ct"] == pytest.approx(summary["price"]["spread_ct"])
+
+
+def test_groups_have_the_figures_of_the_runs_themselves(found: Comparison) -> None:
+    summary = small.model(2, **SHORT)[0].run().summary
+    assert list(found.groups.columns) == ["seed", "design", "group", "participants", *GROUP_MEASURES]
+    own = found.groups[(found.groups["design"] == "cda") & (found.groups["seed"] == 2)].set_index("group")
+    assert list(own.index) == list(summary["groups"])
+    for name, group in summary["groups"].items():
+        members = group["participants"]
+        assert own.loc[name, "participants"] == members
+        assert own.loc[name, "benefit"] == pytest.approx(group["benefit"] / members)
+        assert own.loc[name, "saving"] == pytest.approx(group["saving"] / members)
+        assert own.loc[name, "losers_pct"] == group["losers_pct"]
+        for key, whole in (("co2_g_per_kwh", "g_per_kwh"), ("jain", "jain")):
+            expected = np.nan if group[whole] is None else group[whole]
+            assert own.loc[name, key] == pytest.approx(expected, nan_ok=True)
+    mean = found.group_interval("cda", "sun", "benefit")
+    both = found.groups[(found.groups["design"] == "cda") & (found.groups["group"] == "sun")]["benefit"]
+    assert mean.mean == pytest.approx(both.mean())
+    assert mean.seeds == 2
 
 
 def test_nothing_is_saved_without_a_market(found: Comparison) -> None:
@@ -111,6 +142,81 @@ def test_a_clock_that_is_given_measures_the_runs() -> None:
     assert timed.runs["seconds"].tolist() == [1.0]
 
 
+@pytest.fixture(scope="module")
+def villages() -> dict[str, Scenario]:
+    return {"free": scenario(), "tight": scenario().changed(**small.TIGHT)}
+
+
+@pytest.fixture(scope="module")
+def beside(villages: dict[str, Scenario]) -> Comparison:
+    return compare_scenarios(villages, [4, 2])
+
+
+def test_scenarios_run_as_they_are_written(beside: Comparison, found: Comparison) -> None:
+    assert beside.runs[["seed", "scenario"]].to_numpy().tolist() == [
+        [4, "free"],
+        [4, "tight"],
+        [2, "free"],
+        [2, "tight"],
+    ]
+    figures = [name for name in MEASURES if name != "seconds"]
+    assert beside.values("free")[figures].equals(found.values("cda")[figures])
+    summary = small.model(2, **SHORT, **small.TIGHT)[0].run().summary
+    own = beside.values("tight").loc[2]
+    assert own["refused"] == summary["limited"]["refused"] > beside.values("free").loc[2, "refused"]
+    assert own["welfare_pct"] == pytest.approx(100 * summary["welfare"]["share"])
+
+
+def test_scenarios_are_paired_by_seed_in_any_number_of_processes(
+    beside: Comparison, villages: dict[str, Scenario]
+) -> None:
+    again = compare_scenarios(villages, [4, 2], jobs=2)
+    assert again.runs.equals(beside.runs)
+    gaps = beside.values("tight")["traded_kwh"] - beside.values("free")["traded_kwh"]
+    assert beside.difference("tight", "traded_kwh") == interval(gaps)
+
+
+def test_scenarios_of_two_currencies_are_not_compared(villages: dict[str, Scenario]) -> None:
+    swiss = villages["free"].changed(**{"market.currency": "CHF"})
+    with pytest.raises(ScenarioError, match="free has EUR, swiss has CHF") as caught:
+        compare_scenarios({"free": villages["free"], "swiss": swiss}, [])
+    assert len(caught.value.errors) == 2
+
+
+def test_a_run_that_fails_is_named_and_costs_no_other(
+    villages: dict[str, Scenario], beside: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = MarketModel.step
+
+    def fail(model: MarketModel) -> None:
+        if model.record.seed == 2 and model.scenario.grid.voltage_band == (0.99, 1.026) and model.steps == 1:
+            raise KeyError("odd")
+        step(model)
+
+    monkeypatch.setattr(MarketModel, "step", fail)
+    with pytest.raises(RunError, match=r"tight\.yaml, seed 2: KeyError: 'odd'") as caught:
+        compare_scenarios(villages, [4, 2], sources={"tight": "tight.yaml"})
+    kept = caught.value.found
+    assert kept.runs.equals(beside.runs[:3])
+    assert kept.difference("tight", "traded_kwh").seeds == 1
+    assert "KeyError" in kept.failures[0].trace
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupt_keeps_what_had_ended(jobs: int, villages: dict[str, Scenario], beside: Comparison) -> None:
+    def stop(done: int, of: int) -> None:
+        assert of == 4
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted) as caught:
+        compare_scenarios(villages, [4, 2], jobs=jobs, progress=stop)
+    runs = caught.value.found.runs
+    assert len(runs) == 2
+    merged = runs.merge(beside.runs, how="left")
+    assert merged.equals(runs), "they are those of an undisturbed comparison"
+
+
 def test_what_cannot_be_compared_is_said_all_at_once() -> None:
     assert problems(["cda", "none"]) == []
     assert len(problems(["cda", "cda", "sdrr"])) == 2
@@ -135,7 +241,7 @@ def test_a_design_is_offered_once_scenarios_know_it(monkeypatch: pytest.MonkeyPa
     class Market(BaseModel):
         design: Literal["cda", "mmr"] = "cda"
 
-    monkeypatch.setattr(comparing, "Market", Market)
+    monkeypatch.setattr(offered, "Market", Market)
     assert problems(["cda", "mmr", "none"]) == []
     (told,) = problems(["call"])
     assert told.startswith("designs: this version's exchange cannot hold call; it can hold cda, clock, mmr, none")

@@ -7,7 +7,6 @@ import pytest
 
 from agents import MarketModel, indicators
 from agents.metrics import Trades
-from agents.optimum import Wants
 from agents.scenario import load_scenario
 from tests.agents.small import finished
 
@@ -49,11 +48,11 @@ def test_lerner_is_the_margin_over_the_revenue() -> None:
 
 
 def test_a_seller_without_whom_demand_is_not_met_is_pivotal() -> None:
-    sell, quantity = np.array([True, True, True, False, False]), np.array([300, 500, 100, 600, 100])
-    wants = Wants(np.zeros(5, np.int64), sell, np.zeros(5, np.int64), quantity, sell)
-    assert indicators.residual_supply(wants, np.array([0, 1, 2, 3, 4])) == 400 / 700
-    assert indicators.residual_supply(wants, np.array([0, 1, 0, 3, 4])) == 400 / 700
-    assert indicators.residual_supply(wants, np.array([1, 1, 2, 3, 4])) == 100 / 700
+    assert indicators.residual_supply(np.array([300, 500, 100]), 700) == 400 / 700
+    assert indicators.residual_supply(np.array([800, 100]), 700) == 100 / 700
+    assert indicators.residual_supply(np.array([800, 900]), 400) == 2.0
+    assert indicators.residual_supply(np.array([0, 0]), 700) is None
+    assert indicators.residual_supply(np.array([800, 100]), 0) is None
     power = indicators.market_power(trades((20, 1, 8, True)), np.array([1]), np.array([1]), [0.9, None, 1.2])
     assert (power["pivotal_slots"], power["residual_supply_min"]) == (1, 0.9)
 
@@ -63,6 +62,13 @@ def test_emissions_by_hand() -> None:
     assert (found["kg"], found["avoided_kg"]) == (24.0, 8.0)
     assert found["g_per_kwh"] == pytest.approx(1000 * 16 / 120)
     assert found["by_source_kg"] == {"solar": 4.0, "grid": 20.0}
+
+
+def test_an_origin_without_a_factor_counts_as_the_grid() -> None:
+    factors = {"solar": 40.0, "grid": 400.0}
+    assert [indicators.factor(name, factors) for name in ("solar", "tidal", "")] == [40.0, 400.0, 400.0]
+    found = indicators.emissions({"tidal": 10.0}, 0.0, 0.0, 10.0, factors)
+    assert (found["kg"], found["by_source_kg"]) == (4.0, {"tidal": 4.0, "grid": 0.0})
 
 
 def test_peaks_by_hand() -> None:

@@ -101,6 +101,30 @@ _EXAMPLE: dict[str, Any] = {
                 {"group": "farms", "count": 1, "before": -1.0, "after": -1.5, "saved": 0.5, "benefit": 0.5},
             ],
         },
+        "metrics": {
+            "compared": True,
+            "groups": [
+                {
+                    "name": name, "participants": 1, "self_sufficiency": share, "self_consumption": None,
+                    "share_of_sales": share, "jain": 1.0, "gini": 0.0, "losers_pct": 0.0, "profit_dispersion": 0.0,
+                    "co2_kg": 1.5, "g_per_kwh": 150.0, "g_per_kwh_without": 300.0, "benefit": 0.5,
+                    "saved_at_tariff": 0.5,
+                }
+                for name, share in (("homes", 0.25), ("farms", None))
+            ],
+            "sources": [
+                {
+                    "name": "solar", "generation_kwh": 4.1, "sold_local_kwh": 1.2, "share_of_sales": 1.0,
+                    "price_ct": 20.0, "sellers": 1, "hhi_sellers": 1.0, "lerner": 0.6, "co2_kg": 0.2,
+                }
+            ],
+            "gains": [
+                {"group": "homes", "names": ["home-001"], "gains": [0.6]},
+                {"group": "farms", "names": ["farm-001"], "gains": [0.4]},
+            ],
+            "market": [["Price spread", "3.00 ct/kWh", "highest less lowest"]],
+            "people": [["home-001", 0.25, None, 1.2, 0.0, 24.0, None, 0.6, 1.5]],
+        },
         "refused": {
             "note": "What does not fit is trimmed or skipped.",
             "constraints": [

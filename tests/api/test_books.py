@@ -116,3 +116,34 @@ def test_lists_work_on_a_day_of_every_command(tmp_path: Path) -> None:
         result = run("ledger", kind, path, "--format", "csv")
         assert result.exit_code == 0
         assert len(result.stdout.splitlines()) > 5
+
+
+def test_metrics_of_an_export_are_those_of_its_ledger(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run("run", "village", "--slots", "4", "--no-report", "--out", out).exit_code == 0
+    assert run("export", out / "ledger.db", "-o", tmp_path / "street.ndjson.gz").exit_code == 0
+    for by in ("market", "group", "participant", "source"):
+        for how in ("table", "csv", "json"):
+            stored, exported = (
+                run("ledger", "metrics", target, "--by", by, "--format", how)
+                for target in (out / "ledger.db", tmp_path / "street.ndjson.gz")
+            )
+            assert stored.exit_code == 0, stored.output
+            assert stored.stdout == exported.stdout
+            assert stored.stdout
+    told = run("ledger", "metrics", out / "ledger.db", "--by", "participant", "--format", "csv").stdout
+    with (out / "participants.csv").open(newline="") as file:
+        bills = {row["participant"]: float(row["bill"]) for row in csv.DictReader(file)}
+    assert {row["participant"]: float(row["bill"]) for row in csv.DictReader(told.splitlines())} == bills
+
+
+def test_factors_of_emissions_are_chosen_and_checked(path: Path) -> None:
+    one, two = (
+        json.loads(run("ledger", "metrics", path, "--format", "json", "--emissions", f"grid={grid}").stdout)
+        for grid in (100, 200)
+    )
+    assert two["co2_kg"] > one["co2_kg"] > 0
+    result = run("ledger", "metrics", path, "--emissions", "solar=much,wind=-3,grid=1")
+    assert result.exit_code == 2
+    assert "'solar=much'" in result.stderr
+    assert "'wind=-3'" in result.stderr

@@ -70,8 +70,8 @@ def parsed(html: str) -> Page:
 def test_page_has_all_sections_and_its_contents_link_to_them(parsed: Page) -> None:
     sections = [attributes["id"] for attributes in parsed.all("section")]
     assert sections == [
-        "headline", "feeder", "price", "depth", "balance", "bills", "refused", "envelopes", "compare", "strategies",
-        "provenance",
+        "headline", "feeder", "price", "depth", "balance", "bills", "metrics", "refused", "envelopes", "compare",
+        "strategies", "provenance",
     ]  # fmt: skip
     linked = [attributes["href"] for attributes in parsed.all("a")]
     assert [f"#{name}" for name in sections] == [href for href in linked if href != "#main"]
@@ -119,7 +119,7 @@ def test_headings_do_not_skip_a_level(parsed: Page) -> None:
 def test_data_in_the_page_is_the_data_given(parsed: Page) -> None:
     data = json.loads(parsed.scripts[0])
     given = example()
-    for key in ("times", "map", "price", "volume", "depth", "balance", "bills", "refused", "compare"):
+    for key in ("times", "map", "price", "volume", "depth", "balance", "bills", "metrics", "refused", "compare"):
         assert data[key] == json.loads(json.dumps(given[key]))
 
 
@@ -148,9 +148,13 @@ def test_figures_beyond_a_limit_are_marked_and_the_gate_is_named() -> None:
     }  # fmt: skip
     summary = {
         "gate": "off", "slots": 4, "orders": 9, "seconds": None, "currency": "EUR", "grid": grid,
-        "energy": {"local_kwh": 1.0, "load_kwh": 2.0, "trades": 3, "self_sufficiency": 0.5}, "price": {"mean_ct": 20.0},
+        "energy": {"local_kwh": 1.0, "load_kwh": 2.0, "trades": 3, "self_sufficiency": 0.5},
+        "price": {"mean_ct": 20.0, "low_ct": 10.0, "high_ct": 30.0},
         "welfare": {"share": 1.1, "congested_slots": 1, "congestion_cost": 2.0},
         "limited": {"refused": 0, "trimmed": 0},
+        "market_power": {"hhi_sellers": 0.05, "lerner": 0.5, "pivotal_slots": 2},
+        "emissions": {"kg": 301.0, "consumed_g_per_kwh": 103.0},
+        "peak": {"import_kw": 12.5, "export_kw": 3.0},
         "money": {"wires": 1.5, "grid_fees": 1.5, "losses": 0.0, "losses_operator": 0.0},
         "stages": {"envelope": 1200, "rows": 0, "gate": 3},
     }  # fmt: skip
@@ -158,6 +162,10 @@ def test_figures_beyond_a_limit_are_marked_and_the_gate_is_named() -> None:
     assert {label for label, tile in tiles.items() if tile["tone"] == "bad"} == {"Voltage", "Limits violated"}
     assert "gate was off" in tiles["Matches that met a limit"]["note"]
     assert tiles["Wires asked"]["note"].replace("\u202f", " ") == "1 200 by the envelope, 3 by power flow"
+    assert tiles["Mean price"]["note"].startswith("10.00 to 30.00; utility")
+    assert "needed in 2 of 4 slots" in tiles["Market power"]["note"]
+    assert tiles["Emissions"]["value"] == "103"
+    assert tiles["Peak"]["note"] == "from above; fed back 3.0"
     assert "2 of 4 slots" in alert(summary)
     assert "before any trade" not in alert(summary)
     assert "before any trade" in alert(summary | {"grid": grid | {"violations_by_trade": 0}})

@@ -166,6 +166,33 @@ function drawBills() {
   }], layout({ hovermode: "closest", showlegend: false, margin: { l: 54, r: 52, t: 12, b: 44 }, xaxis: axis(`gain in all, ${unit}`), yaxis: axis("", { autorange: "reversed" }) })]);
 }
 
+// Every participant's gain as a dot, in a box for each group; emissions per kWh beside it.
+function drawMetrics() {
+  const metrics = report.metrics;
+  if (!metrics) return;
+  const unit = report.currency;
+  const groups = metrics.gains.map((row) => row.group);
+  const left = { autorange: "reversed", type: "category", categoryorder: "array", categoryarray: groups, title: { text: "" } };
+  chart("gains", () => [metrics.gains.map((row, index) => ({
+    type: "box", orientation: "h", name: row.group, x: row.gains, y: row.gains.map(() => row.group), text: row.names, boxpoints: "all", jitter: 0.6, pointpos: 0,
+    fillcolor: "rgba(0,0,0,0)", line: { color: theme().soft, width: 1.2 }, marker: { size: 5, opacity: 0.75, color: SPARE[index % SPARE.length] },
+    hoveron: "points", hovertemplate: `<b>%{text}</b>: %{x:.2f} ${unit}<extra></extra>`,
+  })), layout({
+    hovermode: "closest", showlegend: false, xaxis: axis((metrics.compared ? "gain, " : "saving at the tariff, ") + unit), yaxis: axis("", left),
+  })]);
+  const eating = metrics.groups.filter((row) => row.g_per_kwh !== null);
+  const bar = (name, key, color) => ({
+    type: "bar", orientation: "h", name, y: eating.map((row) => row.name), x: eating.map((row) => row[key]), marker: { color },
+    hovertemplate: `%{y}: %{x:.0f} g/kWh<extra>${name}</extra>`,
+  });
+  chart("emissions", () => [[
+    ...(metrics.compared ? [bar("without local trading", "g_per_kwh_without", COLOURS.grid)] : []), bar("with local trading", "g_per_kwh", "#009E73"),
+  ], layout({
+    barmode: "group", bargap: 0.3, hovermode: "closest", showlegend: metrics.compared, xaxis: axis("g CO2 eq per kWh consumed", { rangemode: "tozero" }),
+    yaxis: axis("", Object.assign({}, left, { categoryarray: eating.map((row) => row.name) })),
+  })]);
+}
+
 function drawRefused() {
   const refused = report.refused;
   if (!refused || !refused.constraints.length) return;
@@ -241,6 +268,7 @@ drawVolume();
 drawDepth();
 drawBalance();
 drawBills();
+drawMetrics();
 drawRefused();
 drawEnvelopes();
 drawCompare();
