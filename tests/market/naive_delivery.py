@@ -73,6 +73,7 @@ class NaiveDelivery:
         if isinstance(command, RecordMeter):
             wrong = self.amounts_problem(command.readings, -largest(self.settings), "BAD_READING", "readings")
             wrong = wrong or self.amounts_problem(command.generated, 0, "BAD_READING", "generated")
+            wrong = wrong or self.amounts_problem(command.unserved, 0, "BAD_READING", "unserved")
             if wrong is None:
                 self.at(command.slot).versions.append(command)
             return [wrong or Accepted()]

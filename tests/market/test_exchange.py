@@ -267,6 +267,8 @@ def test_settlement_buys_the_shortage_from_the_utility_once() -> None:
     assert code(exchange, Settle(slot)) == "NOT_METERED"
     assert code(exchange, RecordMeter(slot, {"carl": 90})) == "BAD_READING"
     assert code(exchange, RecordMeter(slot, {"anna": 0.5})) == "BAD_READING"  # type: ignore[dict-item]
+    assert code(exchange, RecordMeter(slot, {"anna": -5}, unserved={"anna": -1})) == "BAD_READING"
+    assert code(exchange, RecordMeter(slot, {"anna": -5}, unserved={"carl": 1})) == "BAD_READING"
     assert only(exchange, RecordMeter(slot, {"anna": 90, "ben": -120})) == Accepted()
     assert only(exchange, Settle(slot)) == Settled(slot, [("anna", 90, 100, -10), ("ben", -120, -100, -20)])
     assert code(exchange, Settle(slot)) == "ALREADY_SETTLED"
