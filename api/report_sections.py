@@ -163,8 +163,9 @@ def price(data: Data) -> str:
         "price",
         "Price of local trades per slot",
         f"<strong>Price of local trades.</strong> The band runs from each slot's lowest to its "
-        f"highest trade; a gap is a slot without one. The utility sells at {_reach(prices['retail'])} "
-        f"and buys at {_reach(prices['feed_in'])} {text(prices['unit'])}.",
+        f"highest trade; a gap is a slot without one. Dashed and dotted: what the utility charges, "
+        f"{_reach(prices['retail'])}, and pays, {_reach(prices['feed_in'])} {text(prices['unit'])}; without a utility "
+        "the ends of the market's range.",
     ) + figure(
         "volume",
         "Traded energy per slot",
