@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple, Protocol
 
 from agents import metrics
-from agents.designs import DESIGNS, NONE, TARIFFS, Design
+from agents.designs import DESIGNS, NONE, TARIFFS, Design, none_of
 from agents.measures import figures
 from agents.model import MarketModel
 from agents.record import Record
@@ -115,7 +115,7 @@ class _Days:
     def __init__(self, text: str, clock: Clock | None, seed: int) -> None:
         self._scenario = load_scenario(text).changed(seed=seed, **{"output.compare": []})
         self._clock = clock
-        self._none, self._none_seconds = _run(self._scenario, DESIGNS[NONE], None, clock)
+        self._none, self._none_seconds = _run(self._scenario, none_of(self._scenario), None, clock)
         none = self._none
         # What could have been is a matter of the wants, the wires and the tariffs, which designs share, and so is the
         # day without a local market.
@@ -129,7 +129,7 @@ class _Days:
             tariffs = {TARIFFS: design.changes[TARIFFS]}
             other, _ = _run(scenario, DESIGNS[NONE]._replace(changes=tariffs), none, clock)
             self._against[own] = other, metrics.accounts(other, metrics.trades(other)), metrics.optima(other)
-        same = design == DESIGNS[NONE]
+        same = design in (DESIGNS[NONE], none_of(scenario))
         record, seconds = (none, self._none_seconds) if same else _run(scenario, design, none, clock)
         found = figures(record, *self._against.get(own, self._against[TARIFFS]))
         head = {"seed": scenario.seed, "column": column}

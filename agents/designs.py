@@ -81,6 +81,12 @@ def as_it_is(scenario: Scenario) -> Design:
     return Design(scenario.title or scenario.name, kept)
 
 
+def none_of(scenario: Scenario) -> Design:
+    """The day without a local market; on an island, whose market must be an auction, everybody for themselves in it."""
+    none = DESIGNS[NONE]
+    return as_it_is(scenario)._replace(strategy=none.strategy) if scenario.islanded else none
+
+
 def tariff_designs(scenario: Scenario, others: Sequence[Scenario]) -> dict[str, Design]:
     """The scenario as it is, and with the tariffs of others, by their names. Raises ScenarioError if two are alike."""
     names = [one.name for one in (scenario, *others)]

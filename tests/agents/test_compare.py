@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 from pydantic import BaseModel
 
+import scenarios
 from agents import MarketModel, metrics
 from agents import designs as offered
 from agents.compare import Comparison, Interrupted, RunError, compare, compare_scenarios
@@ -15,7 +17,7 @@ from agents.designs import DESIGNS, problems
 from agents.indicators import fairness
 from agents.intervals import Interval, interval, quantile
 from agents.measures import GROUP_MEASURES, MEASURES
-from agents.scenario import Scenario, ScenarioError
+from agents.scenario import Scenario, ScenarioError, load_scenario
 from tests.agents import small
 
 SHORT: dict[str, Any] = {"time.slots": 3}
@@ -257,6 +259,17 @@ def test_every_design_can_be_held_whatever_the_scenario_says(name: str) -> None:
         assert settings.design in ("cda", name) or (settings.design, name) == ("call", "periodic")
         with_clock = name in ("clock", "clock+closing")
         assert bool(settings.spread_start) == with_clock
+
+
+def test_an_island_is_compared_with_everybody_for_themselves() -> None:
+    island = load_scenario(Path(scenarios.__file__).parent / "island.yaml").changed(
+        **{"time.days": None, "time.slots": 2}
+    )
+    found = compare(island, ["call", "none"], [1])
+    assert found.values("none").loc[1, "traded_kwh"] == 0
+    beside = compare_scenarios({"island": island}, [1])
+    figures = [name for name in MEASURES if name != "seconds"]
+    assert beside.values("island")[figures].equals(found.values("call")[figures])
 
 
 def test_variants_are_what_they_are_called() -> None:
