@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from api.auth import Principal
 from api.limits import Bucket
@@ -11,6 +12,16 @@ from api.schemas import Amend, Basket, Cancel, Halt, Limits, MassCancel, Release
 from market import orders
 from market.events import Accepted, Amended, Cancelled, Entry, Rejected, Traded
 from market.journal import JournalError, require_canonical
+
+FORMS = {
+    "side": "say buy or sell",
+    "time_in_force": f"say one of {', '.join(get_args(orders.TimeInForce))}",
+    "scope": f"say one of {', '.join(get_args(orders.Scope))}",
+    "slot": "give the whole number of a slot; the channel market and GET /v1/market have those that trade",
+    "price": "give whole milli-currency/MWh: 150000 is 15 ct/kWh",
+    "quantity": "give whole Wh: 500 is 0.5 kWh",
+}
+"""What fields may hold that are often given otherwise."""
 
 Request = Submit | Amend | Cancel | MassCancel | Basket | Halt | Release
 
@@ -136,7 +147,10 @@ def _result(entry: Entry, projection: Projection) -> Result:
     return Result(seq, order, "", "", "", trades, max(0, left))
 
 
-def place(reason: str) -> str:
-    """The field that msgspec names at the end of its reason, such as ``$.orders[0].price``."""
-    _, _, path = reason.rpartition(" - at `$.")
-    return path.rstrip("`") if path != reason else ""
+def malformed(error: Exception) -> RefusedError:
+    """The refusal of what could not be decoded: with the field, where msgspec names one, and what it may hold."""
+    reason = str(error)
+    _, named, path = reason.rpartition(" - at `$.")
+    field = path.rstrip("`") if named else ""
+    may_hold = FORMS.get(field.rpartition(".")[2])
+    return RefusedError("BAD_FRAME", f"{reason}; {may_hold}" if may_hold else reason, field)

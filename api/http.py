@@ -92,7 +92,7 @@ class Desk:
         try:
             return msgspec.convert({**msgspec.json.decode(bytes(text))}, kind)
         except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, ValueError) as error:
-            raise RefusedError("BAD_FRAME", str(error), gateway.place(str(error))) from error
+            raise gateway.malformed(error) from error
 
     async def carry_out(self, principal: Principal, wanted: gateway.Request) -> Response:
         """Have the engine do what a frame says, and answer its results."""

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from uvicorn.config import LoopFactoryType
 
 from agents.model import MarketModel
+from agents.scenario import ScenarioError
 from api import app, keys
 from api.auth import Tokens
 from api.console import note, say
@@ -70,6 +71,7 @@ def serve(model: MarketModel, path: Path, speed: float, door: Door) -> None:
             say(f"Market:     ws{safe}://{door.host}:{port}/v1/stream")
             say(f"API:        http{safe}://{door.host}:{port}/docs")
             say(f"Demo token: {token}   (trades as {guest})")
+            note(f"sign in there with the token, or: wattbook trade http{safe}://{door.host}:{port} --token TOKEN")
             note(f"{speed:g} s of the market a second; the ledger is {path}; stop with Ctrl-C")
 
         web = Web(app.create(server, failed, door.origins), server, door, listening)
@@ -112,13 +114,21 @@ def opened(model: MarketModel, path: Path) -> Iterator[Ledger]:
     """The signed ledger of a model, open for writing. If there is something in it, the model goes on where it ends."""
     with Ledger.open(path, readonly=False) if path.exists() else Ledger.create(path) as ledger:
         if len(ledger):
-            model.require_same_market(next(ledger.entries()))
+            _require_same_market(model, ledger, path)
         ledger.sign_with(_signer(ledger, path, model.scenario.name))
         if len(ledger):
             exchange = recover(ledger, _gate)
             assert exchange is not None  # its first entry creates a market
             model.go_on(exchange, ledger.entries)
         yield ledger
+
+
+def _require_same_market(model: MarketModel, ledger: Ledger, path: Path) -> None:
+    try:
+        model.require_same_market(next(ledger.entries()))
+    except ScenarioError as error:
+        way_out = f"{path} began with another market: name a new file with --db, or the scenario that it began with"
+        raise ScenarioError([*error.errors, way_out]) from error
 
 
 def _gate(settings: MarketSettings, feeder: str) -> Gate:

@@ -209,7 +209,7 @@ class Session:
         try:
             frame: ClientFrame = _decode(text)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise RefusedError("BAD_FRAME", str(error), gateway.place(str(error))) from error
+            raise gateway.malformed(error) from error
         return frame
 
     def _answer(self, said: ClientFrame) -> None:

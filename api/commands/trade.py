@@ -24,7 +24,7 @@ Token = Annotated[
 
 
 def trade(
-    url: Annotated[str, typer.Argument(help="Such as ws://127.0.0.1:8000/v1/stream.", show_default=False)],
+    url: Annotated[str, typer.Argument(help="Of the market, such as http://127.0.0.1:8000.", show_default=False)],
     token: Token = "",
     plain: Annotated[bool, typer.Option("--plain", help="Lines in and out, as where there is no terminal.")] = False,
 ) -> None:
@@ -38,7 +38,7 @@ def trade(
 
 def bot(
     strategy: Annotated[str, typer.Option(help="A strategy by its name, or package.module:Class.", show_default=False)],
-    url: Annotated[str, typer.Option(help="Such as ws://127.0.0.1:8000/v1/stream.", show_default=False)],
+    url: Annotated[str, typer.Option(help="Of the market, such as http://127.0.0.1:8000.", show_default=False)],
     token: Token = "",
     participant: Annotated[
         str, typer.Option("--as", help="Whom the token must trade for.", metavar="NAME", show_default=False)

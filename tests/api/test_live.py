@@ -74,6 +74,26 @@ def test_what_is_wrong_is_answered(live: Live, text: str, code: str) -> None:
         assert client.until("error")["code"] == code
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"side": "bid"}, "buy or sell"),
+        ({"price": 15.2}, "150000 is 15 ct/kWh"),
+        ({"quantity": "5"}, "500 is 0.5 kWh"),
+        ({"time_in_force": "day"}, "gtc, gtd, ioc, fok"),
+    ],
+)
+def test_a_field_of_the_wrong_form_is_named_with_what_it_may_hold(
+    live: Live, wrong: dict[str, object], words: str
+) -> None:
+    with live.connect() as client:
+        order = {"slot": 1, "side": "buy", "price": 1000, "quantity": 500}
+        client.say({"op": "submit", "orders": [order | wrong]})
+        refusal = client.until("error")
+        assert refusal["field"] == f"orders[0].{next(iter(wrong))}"
+        assert words in refusal["reason"]
+
+
 HUGE = 2**53
 
 
