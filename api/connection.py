@@ -29,8 +29,6 @@ SILENT_BEATS = 3
 """Heartbeats without any sign of life after which a connection is given up."""
 USUAL = ("market", "book", "trades")
 """Channels that every client listens to, with the private ones of a participant, unless told which."""
-FOR_GOOD = {"BAD_TOKEN", "NOT_AUTHENTICATED", "FORBIDDEN"}
-"""Refusals after which another connection would fare no better."""
 EXAMPLE = "ws://127.0.0.1:8000/v1/stream"
 
 _encode = msgspec.json.Encoder().encode
@@ -269,7 +267,8 @@ class Connection:
             for message in frame if isinstance(frame, list) else (frame,):
                 if message.get("op") == "welcome":
                     return msgspec.convert(message, Welcome)
-                if message.get("op") == "error" and message["code"] in FOR_GOOD:
+                # Of other refusals, such as that of an auth that came late, another try may end well.
+                if message.get("op") == "error" and message["code"] == "BAD_TOKEN":
                     raise RefusedError(message["code"], message["reason"], message.get("field", ""))
 
     def _choose(self, welcome: Welcome) -> None:

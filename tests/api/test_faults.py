@@ -6,6 +6,7 @@ One market serves all cases; at its slow speed only what the cases do moves it. 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
@@ -104,8 +105,9 @@ async def case(live: Live, seed: int) -> Counter[str]:
         except TimeoutError:
             pytest.fail(f"seed={seed} faults={proxy.happened}: {difference(live, client, 'home-003')}")
         assert not proxy.reused, f"seed={seed}: {proxy.reused[0]}"
-        await client.mass_cancel()
-        await other.mass_cancel()
+        for each in (client, other):
+            if each.view.orders:
+                await each.cancel(*each.view.orders)
     return Counter(proxy.happened)
 
 
@@ -140,6 +142,32 @@ def test_after_two_hundred_bad_wires_too(live: Live) -> None:
     for seed in range(1000, 1200):
         asyncio.run(case(live, seed))
     check_once(live)
+
+
+class Overtaking(Proxy):
+    """The refusal of a doubled `auth` comes before the welcome to the first."""
+
+    def _heard(self, text: str) -> str:
+        frame = json.loads(text)
+        messages = frame if isinstance(frame, list) else [frame]
+        welcome = any(message.get("op") == "welcome" for message in messages)
+        refusal = {
+            "op": "error",
+            "code": "FORBIDDEN",
+            "reason": "this connection is authenticated already",
+            "id": "auth",
+        }
+        return json.dumps([refusal, *messages] if welcome else messages)
+
+
+def test_a_refusal_that_overtakes_the_welcome_does_not_end_the_client(live: Live) -> None:
+    async def main() -> None:
+        token = live.tokens.issue("participant", "home-006")
+        proxy = Overtaking(live.stream, Faults(), 0)
+        async with proxy.open(), AsyncClient(proxy.url, token) as client:
+            assert (await client.buy(max(client.view.slots), 2000, 500)).order
+
+    asyncio.run(main())
 
 
 def test_a_lost_last_message_is_found_within_one_heartbeat(live: Live) -> None:
