@@ -94,6 +94,13 @@ class Desk:
         except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, ValueError) as error:
             raise gateway.malformed(error) from error
 
+    def addressed(self, kind: type[T], **fields: Any) -> T:
+        """What an address says, as a frame of the stream; raises RefusedError for numbers that no frame may hold."""
+        try:
+            return msgspec.convert(fields, kind)
+        except msgspec.ValidationError as error:
+            raise gateway.malformed(error) from error
+
     async def carry_out(self, principal: Principal, wanted: gateway.Request) -> Response:
         """Have the engine do what a frame says, and answer its results."""
         return self._results(await self.server.submit(principal, wanted, self.server.allowance(principal)))

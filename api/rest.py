@@ -72,12 +72,12 @@ def _trading(router: APIRouter, desk: Desk) -> None:
     @router.delete("/orders/{order}", tags=["orders"], openapi_extra=says(answers.Results))
     async def cancel(request: Request, order: int) -> Response:
         """Take out one order."""
-        return await desk.carry_out(desk.principal(request), schemas.Cancel([order]))
+        return await desk.carry_out(desk.principal(request), desk.addressed(schemas.Cancel, orders=[order]))
 
     @router.delete("/orders", tags=["orders"], openapi_extra=says(answers.Results))
     async def mass_cancel(request: Request, slot: int | None = None) -> Response:
         """Take out all own orders, of one slot or of all."""
-        return await desk.carry_out(desk.principal(request), schemas.MassCancel(slot))
+        return await desk.carry_out(desk.principal(request), desk.addressed(schemas.MassCancel, slot=slot))
 
     @router.post("/baskets", tags=["orders"], openapi_extra=says(answers.Results, schemas.Basket))
     async def basket(request: Request) -> Response:

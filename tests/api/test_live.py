@@ -121,6 +121,14 @@ def test_a_number_that_no_journal_carries_is_answered_and_the_market_goes_on(
         assert client.until("answer")["id"] == "next"
 
 
+@pytest.mark.parametrize("address", [f"/v1/orders?slot={HUGE}", f"/v1/orders/{HUGE}", f"/v1/orders/{10**40}"])
+def test_nor_does_one_in_an_address_stop_the_market(live: Live, address: str) -> None:
+    headers = {"Authorization": f"Bearer {live.tokens.issue('participant', 'home-001')}"}
+    answer = httpx.delete(live.url + address, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "BAD_FRAME")
+    assert httpx.get(f"{live.url}/health").json()["status"] == "running"
+
+
 def test_who_does_not_say_who_it_is_is_sent_away(live: Live) -> None:
     with live.connect(None) as client:
         client.say({"op": "subscribe", "channels": ["book"]})
