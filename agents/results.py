@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+LAYOUT = 2
+"""Of these files. It rises when something is added that reports need and that older runs did not write."""
 TABLES = ("trades", "slots", "participants", "limited", "depth", "envelopes")
 
 
@@ -52,13 +54,16 @@ class Results:
                 table.to_parquet(folder / "trades.parquet", index=False)
                 written.append(folder / "trades.parquet")
         np.savez_compressed(folder / "grid.npz", **self.grid)  # type: ignore[arg-type]
-        text = json.dumps(self.summary, indent=2, allow_nan=False) + "\n"
+        text = json.dumps({"layout": LAYOUT} | self.summary, indent=2, allow_nan=False) + "\n"
         (folder / "summary.json").write_text(text, encoding="utf-8")
         return [*written, folder / "grid.npz", folder / "summary.json"]
 
     @classmethod
     def read(cls, directory: str | Path) -> Results:
-        """What `write` wrote. Raises OSError if a file is missing, ValueError if one is damaged, naming it."""
+        """What `write` wrote.
+
+        Raises OSError if a file is missing, ValueError if one is damaged, naming it, or of another layout.
+        """
         folder = Path(directory)
         trades, slots, participants, limited, depth, envelopes = (_read(folder / f"{name}.csv") for name in TABLES)
         try:
@@ -72,6 +77,8 @@ class Results:
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{folder / 'summary.json'} is damaged: {error}") from error
+        if not isinstance(summary, dict) or summary.pop("layout", 1) != LAYOUT:
+            raise ValueError(f"{folder} was written by another version of Wattbook; run the scenario again")
         return cls(trades, slots, participants, limited, depth, envelopes, grid, summary)
 
 

@@ -191,3 +191,12 @@ def test_damaged_results_are_named(results: Results, tmp_path: Path, name: str) 
     (tmp_path / name).unlink()
     with pytest.raises(OSError, match=name):
         Results.read(tmp_path)
+
+
+def test_results_of_another_layout_are_refused_with_the_way_out(results: Results, tmp_path: Path) -> None:
+    results.write(tmp_path)
+    told = json.loads((tmp_path / "summary.json").read_text())
+    del told["layout"]
+    (tmp_path / "summary.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="another version of Wattbook; run the scenario again"):
+        Results.read(tmp_path)
